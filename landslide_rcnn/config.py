@@ -1,0 +1,426 @@
+"""Every number that a user may want to change, with its unit and the reason for its default.
+
+Used as in matterport's Mask R-CNN: subclass `Config`, override class attributes, make one
+instance. The attributes are checked together when the instance is made. `Config` stops at the
+doors (`model.py`, `segmenter.py`, `training.py`, `data/batches.py`): nothing in `nn/` sees it.
+
+Shape letters: H, W pixels; C channels; K classes with background 0.
+"""
+
+import ast
+import difflib
+from typing import Any
+
+import numpy as np
+
+from landslide_rcnn.errors import ConfigError
+
+BACKBONE_NAMES = ("resnet26", "resnet50", "resnet101", "resnext50", "resnext101")
+BACKBONE_STYLES = ("torchvision", "keras", "matterport")
+RESIZE_MODES = ("none", "square", "pad64", "crop")
+
+
+class Config:
+    """matterport's `Config`, with this project's attributes beside it.
+
+    Instances also carry three computed attributes: `BATCH_SIZE` (images a step), `IMAGE_SHAPE`
+    ([H, W, C], int array) and `IMAGE_META_SIZE`.
+    """
+
+    # --- Naming and device -----------------------------------------------------------------
+
+    # Names log folders and checkpoints. Override it in every subclass.
+    NAME: str | None = None
+    # Replicas and images on each. Their product is the batch size unless BATCH_SIZE is set.
+    GPU_COUNT = 1
+    IMAGES_PER_GPU = 2
+    # Images a step. None: IMAGES_PER_GPU * GPU_COUNT. (matterport overwrote a user's value.)
+    BATCH_SIZE: int | None = None
+    # "float32", "bfloat16", or "auto": bfloat16 where the processor or GPU computes it natively.
+    # Losses, box decoding, NMS and roi coordinates are float32 in every case.
+    PRECISION = "auto"
+
+    # --- Training length -------------------------------------------------------------------
+
+    # Steps an epoch. None: as many as cover the data once.
+    STEPS_PER_EPOCH: int | None = 1000
+    # Validation batches at the end of an epoch. None: all of them.
+    VALIDATION_STEPS: int | None = 50
+
+    # --- Backbone and pyramid --------------------------------------------------------------
+
+    # One of BACKBONE_NAMES.
+    BACKBONE = "resnet101"
+    # Whose weights fit: "matterport" (convolution biases, stride in the first 1 x 1, BN epsilon
+    # 1e-3), "keras" (keras.applications v1: the same but epsilon 1.001e-5 and symmetric pooling)
+    # or "torchvision" (no biases, stride in the 3 x 3, symmetric padding, epsilon 1e-5).
+    BACKBONE_STYLE = "matterport"
+    # Pixels of input a cell of each pyramid level stands for.
+    BACKBONE_STRIDES = [4, 8, 16, 32, 64]
+    # Channels of every pyramid level. The RPN's convolution has twice as many, the mask head
+    # as many. 256 fits the COCO weights; 128 trains about twice as fast from other weights.
+    TOP_DOWN_PYRAMID_SIZE = 256
+    # Adds N2..N6, the bottom-up path of Liu et al. 2021 (eq. 1), after the FPN.
+    BOTTOM_UP_PATH = False
+    # Units of the two fully connected layers of the box head.
+    FPN_CLASSIF_FC_LAYERS_SIZE = 1024
+
+    # --- Classes and images ----------------------------------------------------------------
+
+    # Classes with the background. Override it: 2 for landslide / background.
+    NUM_CLASSES = 1
+    # "square": scale into IMAGE_MAX_DIM and pad to a square. "pad64": pad to a multiple of 64.
+    # "crop": random squares of IMAGE_MIN_DIM. "none": as it is; all images one size.
+    IMAGE_RESIZE_MODE = "square"
+    IMAGE_MIN_DIM = 800  # pixels
+    IMAGE_MAX_DIM = 1024  # pixels
+    IMAGE_MIN_SCALE = 0  # smallest factor of enlargement, 0 for none
+    # Bands of an image: 3 for RGB, more with terrain factors.
+    IMAGE_CHANNEL_COUNT = 3
+    # Subtracted from each channel, in the image's own units; one value a channel, or one for all.
+    MEAN_PIXEL = np.array([123.7, 116.8, 103.9])
+    # The difference is divided by it. 1: matterport's normalisation.
+    STD_PIXEL = np.array([1.0, 1.0, 1.0])
+
+    # --- RPN -------------------------------------------------------------------------------
+
+    RPN_ANCHOR_SCALES = (32, 64, 128, 256, 512)  # pixels, one for each pyramid level
+    RPN_ANCHOR_RATIOS = [0.5, 1, 2]  # width / height
+    RPN_ANCHOR_STRIDE = 1  # cells between anchors
+    RPN_NMS_THRESHOLD = 0.7  # IoU; raise it to keep more proposals in training
+    RPN_TRAIN_ANCHORS_PER_IMAGE = 256
+    RPN_BBOX_STD_DEV = np.array([0.1, 0.1, 0.2, 0.2])
+    PRE_NMS_LIMIT = 6000  # best anchors of an image that reach NMS
+    POST_NMS_ROIS_TRAINING = 2000
+    POST_NMS_ROIS_INFERENCE = 1000
+
+    # --- Rois and heads --------------------------------------------------------------------
+
+    # Rois an image that the heads train on, and the share of them that may be positive. Few
+    # objects need few: 200 is matterport's for COCO.
+    TRAIN_ROIS_PER_IMAGE = 200
+    ROI_POSITIVE_RATIO = 0.33
+    POOL_SIZE = 7  # cells a side, box head
+    MASK_POOL_SIZE = 14  # cells a side, mask head
+    MASK_SHAPE = [28, 28]  # twice MASK_POOL_SIZE: the head has one transposed convolution
+    # Sampling points a bin and side. 1: matterport's crop-and-resize. 2: the four points of
+    # Liu et al. 2021 and of the RoIAlign paper.
+    ROI_ALIGN_SAMPLES = 1
+    # How a bin's points become one value: "max" (Liu et al. 2021) or "average".
+    ROI_ALIGN_POOLING = "average"
+    BBOX_STD_DEV = np.array([0.1, 0.1, 0.2, 0.2])
+    MAX_GT_INSTANCES = 100  # instances of a training image; more are drawn from at random
+    # Keep training masks as MINI_MASK_SHAPE inside their boxes: less memory, coarser edges.
+    USE_MINI_MASK = True
+    MINI_MASK_SHAPE = (56, 56)  # pixels (height, width)
+
+    # --- Detection -------------------------------------------------------------------------
+
+    DETECTION_MAX_INSTANCES = 100
+    DETECTION_MIN_CONFIDENCE = 0.7
+    DETECTION_NMS_THRESHOLD = 0.3  # IoU
+
+    # --- Optimisation ----------------------------------------------------------------------
+
+    # "sgd" (matterport's, with LEARNING_MOMENTUM) or "adamw".
+    OPTIMIZER = "sgd"
+    LEARNING_RATE = 0.001
+    LEARNING_MOMENTUM = 0.9
+    # "constant", or "cosine": down to 1 % of the rate over the whole of the training asked for.
+    LEARNING_RATE_SCHEDULE = "constant"
+    WARMUP_STEPS = 0  # steps of linear rise from zero to the rate
+    # "sgd": L2 loss of every kernel, divided by its size (matterport). "adamw": decoupled decay.
+    WEIGHT_DECAY = 0.0001
+    GRADIENT_CLIP_NORM = 5.0
+    # Exponential mean of the weights, used for validation, checkpoints and detection; the share
+    # of the old mean kept a step. 0: off.
+    EMA_MOMENTUM = 0.0
+    # True: batch statistics in batch normalisation. False: frozen, right for small batches from
+    # good weights. None: whatever mode the network runs in (matterport's word for training it).
+    TRAIN_BN: bool | None = False
+    LOSS_WEIGHTS = {
+        "rpn_class_loss": 1.0,
+        "rpn_bbox_loss": 1.0,
+        "mrcnn_class_loss": 1.0,
+        "mrcnn_bbox_loss": 1.0,
+        "mrcnn_mask_loss": 1.0,
+        "mrcnn_mask_edge_loss": 0.0,  # Liu et al. 2021, eqs. 2 to 4; 0 leaves it out
+    }
+
+    def __init__(self, **settings: Any) -> None:
+        """Check the attributes; keyword arguments override them for this instance.
+
+        Raises:
+            ConfigError: A name is unknown, or values do not fit together.
+        """
+        for name, value in settings.items():
+            if name not in setting_names():
+                raise _unknown_setting(name)
+            setattr(self, name, value)
+        self.BATCH_SIZE = self.BATCH_SIZE or self.IMAGES_PER_GPU * self.GPU_COUNT
+        channels = self.IMAGE_CHANNEL_COUNT
+        self.MEAN_PIXEL = _per_channel("MEAN_PIXEL", self.MEAN_PIXEL, channels)
+        self.STD_PIXEL = _per_channel("STD_PIXEL", self.STD_PIXEL, channels)
+        side = self.IMAGE_MIN_DIM if self.IMAGE_RESIZE_MODE == "crop" else self.IMAGE_MAX_DIM
+        self.IMAGE_SHAPE = np.array([side, side, channels])
+        self.IMAGE_META_SIZE = 1 + 3 + 3 + 4 + 1 + self.NUM_CLASSES
+        self.LOSS_WEIGHTS = {**Config.LOSS_WEIGHTS, **self.LOSS_WEIGHTS}
+        check(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every setting as plain JSON values, for the card of a weight file."""
+        return {name: _plain(getattr(self, name)) for name in setting_names()}
+
+    @staticmethod
+    def from_dict(settings: dict[str, Any]) -> "Config":
+        """Make a Config from `to_dict`'s result. Settings it does not name keep defaults."""
+        return Config(**settings)
+
+    def display(self) -> None:
+        """Print every setting and computed attribute, one a line."""
+        print("\nConfigurations:")
+        for name in dir(self):
+            if name.isupper():
+                print(f"{name:30} {getattr(self, name)}")
+        print()
+
+
+class LandslideConfig(Config):
+    """The improved Mask R-CNN of Liu et al. 2021: ResNeXt-50, bottom-up path, edge loss.
+
+    Tiles of 256 px, batch 4 and a learning rate of 1e-4 are the paper's. `DETECTION_MIN_CONFIDENCE`
+    is low because the threshold of a map is chosen on its probabilities afterwards.
+    """
+
+    NAME = "landslide"
+    IMAGES_PER_GPU = 4
+    NUM_CLASSES = 2
+    BACKBONE = "resnext50"
+    BACKBONE_STYLE = "torchvision"
+    BOTTOM_UP_PATH = True
+    IMAGE_MIN_DIM = 256
+    IMAGE_MAX_DIM = 256
+    STD_PIXEL = np.array([58.4, 57.1, 57.4])  # ImageNet's, for networks without conv biases
+    RPN_ANCHOR_SCALES = (16, 32, 64, 128, 256)
+    PRE_NMS_LIMIT = 2000
+    POST_NMS_ROIS_TRAINING = 1000
+    POST_NMS_ROIS_INFERENCE = 300
+    TRAIN_ROIS_PER_IMAGE = 64
+    ROI_ALIGN_SAMPLES = 2
+    ROI_ALIGN_POOLING = "max"
+    MAX_GT_INSTANCES = 50
+    DETECTION_MAX_INSTANCES = 50
+    DETECTION_MIN_CONFIDENCE = 0.05
+    LEARNING_RATE = 1e-4
+    STEPS_PER_EPOCH = None
+    VALIDATION_STEPS = None
+    TRAIN_BN = None
+    LOSS_WEIGHTS = {"mrcnn_mask_edge_loss": 1.0}
+
+
+class _WithoutImprovements(LandslideConfig):
+    """The plain FPN and losses that the first three experiments share."""
+
+    BOTTOM_UP_PATH = False
+    LOSS_WEIGHTS = {"mrcnn_mask_edge_loss": 0.0}
+
+
+class ResNet101Config(_WithoutImprovements):
+    """Liu et al. 2021, experiment 1."""
+
+    BACKBONE = "resnet101"
+
+
+class ResNeXt50Config(_WithoutImprovements):
+    """Liu et al. 2021, experiment 2."""
+
+    BACKBONE = "resnext50"
+
+
+class ResNeXt101Config(_WithoutImprovements):
+    """Liu et al. 2021, experiment 3."""
+
+    BACKBONE = "resnext101"
+
+
+class ResNeXt50BottomUpConfig(_WithoutImprovements):
+    """Liu et al. 2021, experiment 4: ResNeXt-50 with the improved FPN."""
+
+    BOTTOM_UP_PATH = True
+
+
+# The five experiments of Liu et al. 2021, in the paper's order.
+PAPER_EXPERIMENTS: dict[str, type[LandslideConfig]] = {
+    "resnet101": ResNet101Config,
+    "resnext50": ResNeXt50Config,
+    "resnext101": ResNeXt101Config,
+    "resnext50-n": ResNeXt50BottomUpConfig,
+    "resnext50-n-edge": LandslideConfig,
+}
+
+
+def setting_names() -> list[str]:
+    """Return the names of all settings, in the order of this file."""
+    return [name for name in vars(Config) if name.isupper()]
+
+
+def parse_settings(assignments: list[str]) -> dict[str, Any]:
+    """Turn `NAME=VALUE` texts (the command line's `--set`) into settings.
+
+    A value is read as a Python literal, and as plain text where it is none.
+
+    Raises:
+        ConfigError: A text has no `=`, or its name is unknown.
+    """
+    settings: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        name = name.strip()
+        if not equals:
+            raise ConfigError(
+                f"A setting is written NAME=VALUE. Received: {assignment!r}. "
+                "Example: --set IMAGE_MAX_DIM=512."
+            )
+        if name not in setting_names():
+            raise _unknown_setting(name)
+        try:
+            settings[name] = ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError):
+            settings[name] = text.strip()
+    return settings
+
+
+def check(config: Config) -> None:
+    """Check that a Config's settings can work together.
+
+    Raises:
+        ConfigError: The first rule that is broken, what was received, and the fix.
+    """
+    for rule, holds, fix in _rules(config):
+        try:
+            fine = holds()
+        except (TypeError, ValueError):
+            fine = False  # a value of the wrong kind breaks the rule that reads it
+        if not fine:
+            names = [name for name in setting_names() if name in rule]
+            received = ", ".join(f"{name}={_plain(getattr(config, name))!r}" for name in names)
+            raise ConfigError(f"{rule}. Received: {received}. {fix}.")
+
+
+def _rules(c: Config):
+    """Yield (rule naming its settings, test, fix)."""
+    choices = {
+        "BACKBONE": BACKBONE_NAMES,
+        "BACKBONE_STYLE": BACKBONE_STYLES,
+        "IMAGE_RESIZE_MODE": RESIZE_MODES,
+        "PRECISION": ("auto", "float32", "bfloat16"),
+        "ROI_ALIGN_SAMPLES": (1, 2),
+        "ROI_ALIGN_POOLING": ("max", "average"),
+        "OPTIMIZER": ("sgd", "adamw"),
+        "LEARNING_RATE_SCHEDULE": ("constant", "cosine"),
+        "TRAIN_BN": (True, False, None),
+    }
+    for name, allowed in choices.items():
+        yield (
+            f"{name} must be one of {', '.join(map(str, allowed))}",
+            lambda name=name, allowed=allowed: getattr(c, name) in allowed,
+            "Use one of these",
+        )
+    for name in (
+        "GPU_COUNT IMAGES_PER_GPU BATCH_SIZE NUM_CLASSES IMAGE_MIN_DIM IMAGE_MAX_DIM "
+        "IMAGE_CHANNEL_COUNT TRAIN_ROIS_PER_IMAGE POOL_SIZE MASK_POOL_SIZE MAX_GT_INSTANCES "
+        "PRE_NMS_LIMIT POST_NMS_ROIS_TRAINING POST_NMS_ROIS_INFERENCE DETECTION_MAX_INSTANCES "
+        "RPN_TRAIN_ANCHORS_PER_IMAGE RPN_ANCHOR_STRIDE TOP_DOWN_PYRAMID_SIZE "
+        "FPN_CLASSIF_FC_LAYERS_SIZE"
+    ).split():
+        yield (
+            f"{name} must be a whole number of at least 1",
+            lambda name=name: getattr(c, name) == int(getattr(c, name)) >= 1,
+            "Use a positive whole number",
+        )
+    for name in (
+        "RPN_NMS_THRESHOLD DETECTION_NMS_THRESHOLD DETECTION_MIN_CONFIDENCE ROI_POSITIVE_RATIO"
+    ).split():
+        yield (
+            f"{name} must lie between 0 and 1",
+            lambda name=name: 0 <= getattr(c, name) <= 1,
+            "Use a share, such as 0.5",
+        )
+    yield (
+        "IMAGE_MAX_DIM must be a multiple of 64 when IMAGE_RESIZE_MODE is square",
+        lambda: c.IMAGE_RESIZE_MODE != "square" or c.IMAGE_MAX_DIM % 64 == 0,
+        "Use 128, 256, 512, 1024, ...",
+    )
+    yield (
+        "IMAGE_MIN_DIM must be a multiple of 64 when IMAGE_RESIZE_MODE is crop or pad64",
+        lambda: c.IMAGE_RESIZE_MODE not in ("crop", "pad64") or c.IMAGE_MIN_DIM % 64 == 0,
+        "Use 128, 256, 512, 1024, ...",
+    )
+    yield (
+        "RPN_ANCHOR_SCALES and BACKBONE_STRIDES must name five levels each",
+        lambda: len(c.RPN_ANCHOR_SCALES) == len(c.BACKBONE_STRIDES) == 5,
+        "Give one scale for each of the strides 4, 8, 16, 32, 64",
+    )
+    yield (
+        "BACKBONE_STRIDES must be 4, 8, 16, 32, 64, which every backbone here has",
+        lambda: list(c.BACKBONE_STRIDES) == [4, 8, 16, 32, 64],
+        "Leave it as it is",
+    )
+    yield (
+        "MASK_SHAPE must be twice MASK_POOL_SIZE on both sides",
+        lambda: list(c.MASK_SHAPE) == [2 * c.MASK_POOL_SIZE] * 2,
+        "Use MASK_POOL_SIZE=14 with MASK_SHAPE=[28, 28], or 28 with [56, 56]",
+    )
+    yield (
+        "LEARNING_RATE must be positive",
+        lambda: c.LEARNING_RATE > 0,
+        "Use 1e-3, say",
+    )
+    yield (
+        "EMA_MOMENTUM must be at least 0 and below 1",
+        lambda: 0 <= c.EMA_MOMENTUM < 1,
+        "Use 0 (off) or 0.99",
+    )
+    yield (
+        "STD_PIXEL must be positive",
+        lambda: bool((np.asarray(c.STD_PIXEL) > 0).all()),
+        "Use 1 for matterport's normalisation",
+    )
+    yield (
+        f"LOSS_WEIGHTS may name only {', '.join(Config.LOSS_WEIGHTS)}",
+        lambda: set(c.LOSS_WEIGHTS) <= set(Config.LOSS_WEIGHTS),
+        "Mend the name",
+    )
+
+
+def _per_channel(name: str, value: Any, channels: int) -> np.ndarray:
+    """Return [C] float32; one value serves every channel, and so does a grey RGB default."""
+    array = np.atleast_1d(np.asarray(value, np.float32))
+    if array.shape == (1,):
+        array = np.repeat(array, channels)
+    if array.shape == (3,) and channels != 3 and np.array_equal(value, getattr(Config, name)):
+        # The inherited RGB value cannot describe other bands: its mean serves until one is set.
+        array = np.full(channels, array.mean(), np.float32)
+    if array.shape != (channels,):
+        raise ConfigError(
+            f"{name} needs one value a channel. Received: {name} of {array.size} values with "
+            f"IMAGE_CHANNEL_COUNT={channels}. Give {channels} values, or one for all."
+        )
+    return array
+
+
+def _unknown_setting(name: str) -> ConfigError:
+    near = difflib.get_close_matches(name, setting_names(), n=1)
+    hint = f"Did you mean {near[0]}?" if near else "See landslide_rcnn/config.py for the names."
+    return ConfigError(f"A setting must be an attribute of Config. Received: {name!r}. {hint}")
+
+
+def _plain(value: Any) -> Any:
+    """Turn NumPy values and tuples into what JSON knows."""
+    if isinstance(value, np.ndarray):
+        return [round(float(v), 6) for v in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value

@@ -1,0 +1,90 @@
+"""Grouped convolution that is fast on a CPU, with the weights of Keras' own.
+
+Keras sends a grouped `Conv2D` through XLA on TensorFlow's CPU, which takes seconds where oneDNN
+takes milliseconds. `GroupedConv2D` calls the kernel that oneDNN provides, and falls back on dense
+blocks where that is missing. Used by the ResNeXt blocks of `backbones/resnet.py`.
+"""
+
+import functools
+
+import keras
+from keras import ops
+
+
+class GroupedConv2D(keras.layers.Conv2D):
+    """`keras.layers.Conv2D(groups=...)` whose speed does not depend on the backend.
+
+    Arguments, weights (kernel [kh, kw, C / groups, F]) and numbers are those of Conv2D.
+    """
+
+    def convolution_op(self, inputs, kernel):
+        convolve = STRATEGIES[choose_strategy(self.compute_dtype)]
+        return convolve(inputs, kernel, self.strides, self.padding, self.groups)
+
+
+def _native(inputs, kernel, strides, padding, groups):
+    """Keras' own: the right one on JAX, PyTorch and GPUs. `groups` follows from the shapes."""
+    return ops.conv(inputs, kernel, strides=list(strides), padding=padding)
+
+
+def _direct(inputs, kernel, strides, padding, groups):
+    """TensorFlow's kernel outside XLA, which oneDNN provides for groups as well."""
+    import tensorflow as tf
+
+    return tf.nn.conv2d(inputs, kernel, list(strides), padding.upper())
+
+
+def _blocks(inputs, kernel, strides, padding, groups, dense_count: int = 8):
+    """A few dense convolutions whose kernels are zero between groups."""
+    count = min(dense_count, groups)
+    while groups % count:
+        count -= 1
+    groups_each = groups // count
+    block = functools.partial(_block_diagonal, groups=groups_each)
+    outputs = [
+        ops.conv(part, block(weights), strides=list(strides), padding=padding)
+        for part, weights in zip(
+            ops.split(inputs, count, axis=-1), ops.split(kernel, count, axis=-1), strict=True
+        )
+    ]
+    return ops.concatenate(outputs, axis=-1)
+
+
+def _block_diagonal(kernel, groups: int):
+    """Spread a grouped kernel [kh, kw, c, F] to the dense one [kh, kw, groups x c, F]."""
+    kh, kw, per_group, filters = kernel.shape
+    kernel = ops.reshape(kernel, (kh, kw, 1, per_group, groups, filters // groups))
+    own = ops.reshape(ops.eye(groups, dtype=kernel.dtype), (1, 1, groups, 1, groups, 1))
+    return ops.reshape(kernel * own, (kh, kw, groups * per_group, filters))
+
+
+STRATEGIES = {"native": _native, "direct": _direct, "blocks": _blocks}
+
+
+@functools.cache
+def choose_strategy(dtype: str) -> str:
+    """Name the strategy for this machine. The direct call is tried once for each dtype.
+
+    Args:
+        dtype: The convolution's, "float32" or "bfloat16".
+    """
+    if keras.backend.backend() != "tensorflow":
+        return "native"
+    import tensorflow as tf
+
+    if tf.config.list_physical_devices("GPU"):
+        return "native"
+
+    @tf.function
+    def gradients(inputs, kernel):
+        with tf.GradientTape() as tape:
+            tape.watch([inputs, kernel])
+            loss = tf.reduce_sum(_direct(inputs, kernel, (1, 1), "same", 2))
+        return tape.gradient(loss, [inputs, kernel])
+
+    with tf.init_scope():  # the probe runs at once, also while a graph is being traced
+        try:
+            gradients(tf.ones((1, 4, 4, 4), dtype), tf.ones((3, 3, 2, 4), dtype))
+        except (tf.errors.UnimplementedError, tf.errors.InvalidArgumentError, ValueError):
+            return "blocks"  # without oneDNN, TensorFlow has no gradient for groups on the CPU
+    return "direct"

@@ -1,0 +1,118 @@
+"""The detector's losses: outputs and targets in, scalars out. Always float32.
+
+Every loss is a mean over the boxes that it concerns, and exactly 0 where there are none. The
+names are matterport's; `COMPONENTS` is the table that a training step adds up.
+Shape letters: `landslide_rcnn.nn`.
+"""
+
+from keras import ops
+
+from landslide_rcnn.nn.ops.matching import take_rows
+from landslide_rcnn.nn.ops.sobel import sobel
+
+
+def masked_mean(values, mask):
+    """Mean of `values` where `mask` is True; 0 where it is nowhere. Broadcast from the left."""
+    weights = ops.cast(mask, "float32")
+    while len(weights.shape) < len(values.shape):
+        weights = weights[..., None]
+    each = ops.sum(ops.broadcast_to(weights, ops.shape(values)))
+    return ops.sum(values * weights) / ops.maximum(each, 1.0)
+
+
+def smooth_l1(targets, outputs):
+    """Element by element: 0.5 d^2 for |d| < 1, |d| - 0.5 beyond. Girshick 2015, eq. 3."""
+    d = ops.abs(targets - outputs)
+    return ops.where(d < 1.0, 0.5 * d * d, d - 0.5)
+
+
+def softmax_cross_entropy(class_ids, logits):
+    """Return [...]: the cross entropy of class_ids [...] int under logits [..., K]."""
+    logits = ops.cast(logits, "float32")
+    log_probs = logits - ops.logsumexp(logits, axis=-1, keepdims=True)
+    picked = ops.one_hot(class_ids, logits.shape[-1], dtype="float32")
+    # Classes that are switched off have a log probability of minus infinity.
+    return -ops.sum(ops.where(picked > 0, log_probs, 0.0), axis=-1)
+
+
+def sigmoid_cross_entropy(targets, logits):
+    """Return the binary cross entropy of targets in [0, 1] under logits, element by element."""
+    return ops.maximum(logits, 0.0) - logits * targets + ops.log1p(ops.exp(-ops.abs(logits)))
+
+
+def rpn_class_loss(outputs):
+    """Softmax cross entropy of the drawn anchors, foreground against background."""
+    targets = outputs["rpn_targets"]
+    logits = take_rows(outputs["rpn_class_logits"], targets.indices)
+    losses = softmax_cross_entropy(ops.cast(targets.positive, "int32"), logits)
+    return masked_mean(losses, targets.used)
+
+
+def rpn_bbox_loss(outputs):
+    """Smooth L1 of the positive anchors' deltas."""
+    targets = outputs["rpn_targets"]
+    deltas = take_rows(outputs["rpn_bbox"], targets.indices)
+    return masked_mean(smooth_l1(targets.deltas, deltas), targets.positive)
+
+
+def mrcnn_class_loss(outputs):
+    """Softmax cross entropy of the rois' classes.
+
+    Classes that an image's source does not have are left out of that image's softmax. Padded rois
+    are left out of the mean.
+    """
+    targets = outputs["roi_targets"]
+    active = outputs["active_class_ids"][:, None, :] > 0
+    logits = ops.where(active, ops.cast(outputs["mrcnn_class_logits"], "float32"), -1e9)
+    return masked_mean(softmax_cross_entropy(targets.class_ids, logits), targets.used)
+
+
+def mrcnn_bbox_loss(outputs):
+    """Smooth L1 of the positive rois' deltas for their own class."""
+    targets = outputs["roi_targets"]
+    deltas = ops.cast(outputs["mrcnn_bbox"], "float32")  # [B, T, K, 4]
+    own = ops.one_hot(targets.class_ids, deltas.shape[2], dtype="float32")
+    deltas = ops.sum(deltas * own[..., None], axis=2)
+    return masked_mean(smooth_l1(targets.deltas, deltas), targets.positive)
+
+
+def mrcnn_mask_loss(outputs):
+    """Binary cross entropy of the positive rois' masks for their own class."""
+    targets, logits, positive = _own_masks(outputs)
+    return masked_mean(sigmoid_cross_entropy(targets, logits), positive)
+
+
+def mrcnn_mask_edge_loss(outputs):
+    """L_edge: mean squared error between the Sobel responses of predicted and true masks.
+
+    The kernels are not normalised (`nn.ops.sobel`): a step edge answers with 4, so that an edge
+    that is missed altogether costs 16 at its pixels. The masks' own border is no edge.
+
+    Source: Liu et al. 2021, eqs. 2 to 4.
+    """
+    targets, logits, positive = _own_masks(outputs)
+    shape = ops.shape(targets)
+    flat = (-1, *targets.shape[2:])
+    difference = sobel(ops.reshape(ops.sigmoid(logits), flat)) - sobel(ops.reshape(targets, flat))
+    squared = ops.reshape(difference**2, (shape[0], shape[1], -1))
+    return masked_mean(squared, positive)
+
+
+def _own_masks(outputs):
+    """Return targets and own-class logits [B, M, h, w], and which are positive [B, M]."""
+    targets = outputs["roi_targets"]
+    logits = ops.cast(outputs["mrcnn_mask_logits"], "float32")  # [B, M, h, w, K]
+    count = logits.shape[1]
+    own = ops.one_hot(targets.class_ids[:, :count], logits.shape[-1], dtype="float32")
+    logits = ops.sum(logits * own[:, :, None, None, :], axis=-1)
+    return targets.masks, logits, targets.positive[:, :count]
+
+
+COMPONENTS = {
+    "rpn_class_loss": rpn_class_loss,
+    "rpn_bbox_loss": rpn_bbox_loss,
+    "mrcnn_class_loss": mrcnn_class_loss,
+    "mrcnn_bbox_loss": mrcnn_bbox_loss,
+    "mrcnn_mask_loss": mrcnn_mask_loss,
+    "mrcnn_mask_edge_loss": mrcnn_mask_edge_loss,
+}

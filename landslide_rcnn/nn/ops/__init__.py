@@ -1,0 +1,1 @@
+"""Pure functions on `keras.ops`, each with a slow NumPy twin in the tests."""
