@@ -132,9 +132,6 @@ class Config:
     # "sgd": L2 loss of every kernel, divided by its size (matterport). "adamw": decoupled decay.
     WEIGHT_DECAY = 0.0001
     GRADIENT_CLIP_NORM = 5.0
-    # Exponential mean of the weights, used for validation, checkpoints and detection; the share
-    # of the old mean kept a step. 0: off.
-    EMA_MOMENTUM = 0.0
     # True: batch statistics in batch normalisation. False: frozen, right for small batches from
     # good weights. None: whatever mode the network runs in (matterport's word for training it).
     TRAIN_BN: bool | None = False
@@ -209,6 +206,7 @@ class LandslideConfig(Config):
     ROI_ALIGN_SAMPLES = 2
     ROI_ALIGN_POOLING = "max"
     MAX_GT_INSTANCES = 50
+    USE_MINI_MASK = False
     DETECTION_MAX_INSTANCES = 50
     DETECTION_MIN_CONFIDENCE = 0.05
     LEARNING_RATE = 1e-4
@@ -375,11 +373,6 @@ def _rules(c: Config):
         "LEARNING_RATE must be positive",
         lambda: c.LEARNING_RATE > 0,
         "Use 1e-3, say",
-    )
-    yield (
-        "EMA_MOMENTUM must be at least 0 and below 1",
-        lambda: 0 <= c.EMA_MOMENTUM < 1,
-        "Use 0 (off) or 0.99",
     )
     yield (
         "STD_PIXEL must be positive",

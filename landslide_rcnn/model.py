@@ -1,0 +1,484 @@
+"""matterport's face: `MaskRCNN(mode, config, model_dir)` with train, detect and load_weights.
+
+The door between `Config`, datasets and images on one side and the network (`nn/`) on the other.
+Better than matterport's: `detect` takes any number of images of any size, and works after
+training without a second model. Shape letters: `landslide_rcnn.nn`.
+"""
+
+import datetime
+import errno
+import os
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from landslide_rcnn import weights as weight_files
+from landslide_rcnn.config import Config
+from landslide_rcnn.data.batches import TrainingBatches, normalize_image
+from landslide_rcnn.data.dataset import Dataset, match_channels
+from landslide_rcnn.data.masks import paste_mask
+from landslide_rcnn.data.resize import resize_image
+from landslide_rcnn.errors import ConfigError, ShapeError, WeightsError
+from landslide_rcnn.nn.mask_rcnn import DetectorSettings, MaskRCNNNetwork, build_mask_rcnn
+from landslide_rcnn.precision import building_in, resolve_precision
+from landslide_rcnn.prediction import Instances, TilePrediction, probability_of
+from landslide_rcnn.training import fit, set_trainable
+
+CHECKPOINT = re.compile(
+    r".*[/\\][\w-]+?(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})[/\\]mask_rcnn_[\w-]+?_(\d{4})(\.weights)?\.h5"
+)
+
+
+class MaskRCNN:
+    """The improved Mask R-CNN.
+
+    Args:
+        mode: "training" or "inference", as in matterport's. Both detect; only the first trains.
+        config: What to build.
+        model_dir: Folder for logs and checkpoints; made when training starts.
+
+    Attributes:
+        keras_model: The network.
+        epoch: Epochs trained so far, those of loaded checkpoints included.
+        log_dir: Where this training writes.
+        class_names: Set by training; background first.
+        bands: Names of the image bands.
+
+    Raises:
+        ConfigError: `mode` is neither.
+    """
+
+    def __init__(self, mode: str, config: Config, model_dir: str | Path):
+        if mode not in ("training", "inference"):
+            raise ConfigError(
+                f'mode must be "training" or "inference". Received: {mode!r}. Use one of these.'
+            )
+        self.mode, self.config, self.model_dir = mode, config, Path(model_dir)
+        self.keras_model = build_network(config)
+        self.class_names = ["BG"] + [f"class {i}" for i in range(1, config.NUM_CLASSES)]
+        self.bands = default_band_names(config.IMAGE_CHANNEL_COUNT)
+        self.pixel_size_m: float | None = None
+        self._compiled: dict[str, Any] = {}
+        self.set_log_dir()
+
+    @classmethod
+    def from_weights(
+        cls, path: str | Path, model_dir: str | Path = "logs", **settings: Any
+    ) -> "tuple[MaskRCNN, weight_files.Card]":
+        """Make a model for detection from one of our weight files and its card.
+
+        Args:
+            path: A `.weights.h5` with its card beside it.
+            model_dir: As in the constructor.
+            **settings: Config attributes to change, such as BATCH_SIZE.
+
+        Raises:
+            WeightsError: File or card are missing or do not fit together.
+        """
+        card = weight_files.read_card(path)
+        model = cls("inference", Config(**{**card.config, **settings}), model_dir)
+        model.load_weights(path)
+        model.class_names, model.bands = list(card.class_names), list(card.bands)
+        model.pixel_size_m = card.pixel_size_m
+        return model, card
+
+    # --- Weights ----------------------------------------------------------------------------
+
+    def load_weights(
+        self,
+        filepath: str | Path,
+        by_name: bool = False,
+        exclude: Collection[str] | None = None,
+    ) -> weight_files.LoadReport:
+        """Load weights from a file: ours, matterport's .h5, or keras.applications' ResNets.
+
+        Layers are always found by name. A checkpoint of ours also continues its epoch count and
+        its log folder.
+
+        Args:
+            filepath: See `landslide_rcnn.weights`.
+            by_name: Accept a file that has only some of the layers. Otherwise every layer must
+                be in the file.
+            exclude: Names of layers to leave as they are; implies `by_name`.
+
+        Returns:
+            What became of each layer.
+
+        Raises:
+            WeightsError: The file cannot be read; no layer fits; or, without `by_name`, a layer
+                is missing or differs in shape.
+        """
+        named = weight_files.read_weights(filepath)
+        exclude = tuple(exclude or ())
+        report = weight_files.assign(self.keras_model.leaf_layers(), named, exclude)
+        wrong = report.missing + report.mismatched
+        if not (by_name or exclude) and wrong:
+            raise WeightsError(
+                "Without by_name, every layer must be in the file. Received: "
+                f"{filepath}, where {len(wrong)} layers are missing or differ, such as {wrong[0]}. "
+                "Use by_name=True, or the configuration that the weights were made with."
+            )
+        if not report.loaded:
+            raise WeightsError(
+                f"A weight file must fit at least one layer. Received: {filepath}, with none. "
+                "Check BACKBONE and BACKBONE_STYLE, and that this is the right file."
+            )
+        self.set_log_dir(filepath)
+        return report
+
+    def save_weights(self, filepath: str | Path, **card_fields: Any) -> weight_files.Card:
+        """Write the weights and their card.
+
+        Args:
+            filepath: Ends in `.weights.h5`.
+            **card_fields: `threshold`, `metrics`, ...; see `weights.Card`.
+
+        Returns:
+            The card.
+        """
+        fields = dict(
+            config=self.config.to_dict(),
+            bands=list(self.bands),
+            class_names=list(self.class_names),
+            pixel_size_m=self.pixel_size_m,
+        )
+        card = weight_files.Card(**{**fields, **card_fields})
+        weight_files.save_weights(self.keras_model, filepath, card)
+        return card
+
+    def get_imagenet_weights(self) -> str:
+        """Return the path of ImageNet weights for the backbone, fetched if need be."""
+        return str(weight_files.find_weights("imagenet", self.config))
+
+    # --- Log folders ------------------------------------------------------------------------
+
+    def set_log_dir(self, model_path: str | Path | None = None) -> None:
+        """Choose the log folder and the epoch to continue from.
+
+        Args:
+            model_path: A checkpoint of ours continues in its own folder; anything else starts a
+                new one.
+        """
+        self.epoch = 0
+        now = datetime.datetime.now()
+        match = CHECKPOINT.match(str(model_path)) if model_path else None
+        if match:
+            now = datetime.datetime(*(int(part) for part in match.groups()[:5]))
+            self.epoch = int(match.group(6))
+        name = (self.config.NAME or "model").lower()
+        self.log_dir = str(self.model_dir / f"{name}{now:%Y%m%dT%H%M}")
+        self.checkpoint_path = os.path.join(
+            self.log_dir, f"mask_rcnn_{name}_{{epoch:04d}}.weights.h5"
+        )
+
+    def find_last(self) -> str:
+        """Return the newest checkpoint in `model_dir`.
+
+        Raises:
+            FileNotFoundError: There is no log folder, or no checkpoint in the newest one.
+        """
+        key = (self.config.NAME or "model").lower()
+        folders = sorted(p for p in self.model_dir.glob(f"{key}*") if p.is_dir())
+        if not folders:
+            raise FileNotFoundError(
+                errno.ENOENT, f"Could not find a log folder of {key!r} under", str(self.model_dir)
+            )
+        checkpoints = sorted(folders[-1].glob("mask_rcnn*.h5"))
+        if not checkpoints:
+            raise FileNotFoundError(
+                errno.ENOENT, "Could not find weight files in", str(folders[-1])
+            )
+        return str(checkpoints[-1])
+
+    # --- Training ---------------------------------------------------------------------------
+
+    def train(
+        self,
+        train_dataset: Dataset,
+        val_dataset: Dataset | None,
+        learning_rate: float,
+        epochs: int,
+        layers: str,
+        augmentation: Any = None,
+        custom_callbacks: Sequence[keras.callbacks.Callback] | None = None,
+        no_augmentation_sources: Collection[str] | None = None,
+        *,
+        augment: bool = False,
+        minutes: float | None = None,
+        seed: int = 0,
+        checkpoints: bool = True,
+        verbose: int | str = "auto",
+    ) -> keras.callbacks.History | None:
+        """Train some layers up to an epoch.
+
+        Args:
+            train_dataset: Prepared. Images without instances are trained on.
+            val_dataset: Prepared; losses on it are computed after each epoch. None for none.
+            learning_rate: The optimizer's.
+            epochs: The epoch to stop after, counted over all trainings of these weights.
+            layers: "heads", "3+", "4+", "5+", "all", or a regular expression for layer names.
+            augmentation: An imgaug augmenter.
+            custom_callbacks: Further Keras callbacks.
+            no_augmentation_sources: Dataset sources that are never augmented.
+            augment: Random flips and quarter turns, exact and free.
+            minutes: Stop after this time.
+            seed: Of order, augmentation and drawing.
+            checkpoints: Write TensorBoard logs and a checkpoint after each epoch to `log_dir`.
+            verbose: Keras' progress bar: "auto", 0, 1 or 2.
+
+        Returns:
+            Keras' history; None if the epochs are already done.
+
+        Raises:
+            ConfigError: The model is in inference mode, or `layers` names none.
+            DatasetError: A file of either dataset is unusable; all are named, before the first
+                step.
+        """
+        if self.mode != "training":
+            raise ConfigError(
+                'Training needs a model in mode "training". Received: "inference". '
+                'Use MaskRCNN(mode="training", ...).'
+            )
+        if epochs <= self.epoch:
+            print(
+                f"Nothing to train: epochs={epochs} counts from the first training on, and "
+                f"{self.epoch} are done. Use a larger number."
+            )
+            return None
+        train_batches = TrainingBatches(
+            train_dataset,
+            self.config,
+            augment=augment,
+            augmentation=augmentation,
+            no_augmentation_sources=no_augmentation_sources,
+            seed=seed,
+        )
+        train_batches.verify(progress=bool(verbose))
+        val_batches = None
+        if val_dataset is not None:
+            val_batches = TrainingBatches(val_dataset, self.config, shuffle=False, seed=seed)
+            val_batches.verify(progress=bool(verbose))
+        self.class_names = list(train_dataset.class_names)
+        set_trainable(self.keras_model, layers)
+        keras.utils.set_random_seed(seed)
+        callbacks = list(custom_callbacks or ())
+        if checkpoints:
+            callbacks += [
+                keras.callbacks.TensorBoard(self.log_dir, write_graph=False),
+                Checkpoint(self, self.checkpoint_path),
+            ]
+        history = fit(
+            self.keras_model,
+            self.config,
+            train_batches,
+            val_batches,
+            learning_rate=learning_rate,
+            epochs=epochs,
+            initial_epoch=self.epoch,
+            minutes=minutes,
+            callbacks=callbacks,
+            verbose=verbose,
+        )
+        self.epoch = max(self.epoch, epochs if minutes is None else history.epoch[-1] + 1)
+        return history
+
+    # --- Detection --------------------------------------------------------------------------
+
+    def detect(self, images: Sequence[np.ndarray], verbose: int = 0) -> list[dict[str, np.ndarray]]:
+        """Find the objects in images.
+
+        Args:
+            images: Any number of [H, W, C] arrays of any size, in the files' own values.
+            verbose: 1 prints one line an image.
+
+        Returns:
+            For each image {"rois": [N, (y1, x1, y2, x2)] int32 pixels, "class_ids": [N] int32,
+            "scores": [N] float32, "masks": [H, W, N] bool}.
+        """
+        results = []
+        for image, instances in zip(images, self.detect_instances(images)):
+            height, width = image.shape[:2]
+            masks = np.zeros((height, width, len(instances)), bool)
+            for i, (y1, x1, y2, x2) in enumerate(instances.boxes):
+                masks[y1:y2, x1:x2, i] = instances.mask_probabilities[i] >= 0.5
+            results.append(
+                {
+                    "rois": instances.boxes,
+                    "class_ids": instances.class_ids,
+                    "scores": instances.scores,
+                    "masks": masks,
+                }
+            )
+            if verbose:
+                print(f"{height} x {width} px: {len(instances)} found")
+        return results
+
+    def detect_instances(
+        self, images: Sequence[np.ndarray], valid_masks: Sequence[np.ndarray] | None = None
+    ) -> list[Instances]:
+        """Find the objects in images, with mask probabilities instead of masks.
+
+        Images of one size after resizing go through the network in batches of BATCH_SIZE.
+        """
+        molded = [
+            self._mold(image, None if valid_masks is None else valid_masks[i])
+            for i, image in enumerate(images)
+        ]
+        found: list[Instances | None] = [None] * len(molded)
+        by_shape: dict[tuple, list[int]] = {}
+        for i, (tensor, _) in enumerate(molded):
+            by_shape.setdefault(tensor.shape, []).append(i)
+        size = self.config.BATCH_SIZE
+        for members in by_shape.values():
+            for start in range(0, len(members), size):
+                part = members[start : start + size]
+                # The last batch is filled up, so that one graph serves all.
+                filled = part + [part[-1]] * (size - len(part))
+                outputs = self._run(
+                    np.stack([molded[i][0] for i in filled]),
+                    np.stack([molded[i][1] for i in filled]),
+                )
+                for k, i in enumerate(part):
+                    found[i] = _unmold(
+                        outputs["detections"][k],
+                        outputs["masks"][k],
+                        molded[i][1],
+                        molded[i][0].shape[:2],
+                        images[i].shape[:2],
+                    )
+        return found
+
+    def predict_tiles(
+        self, tiles: np.ndarray, valid_masks: np.ndarray | None = None
+    ) -> list[TilePrediction]:
+        """Predict tiles; see `prediction.Predictor`. A list may mix sizes."""
+        predictions = []
+        for i, instances in enumerate(self.detect_instances(tiles, valid_masks)):
+            probability = probability_of(instances, *tiles[i].shape[:2])
+            if valid_masks is not None:
+                probability[~valid_masks[i]] = 0
+            predictions.append(TilePrediction(probability, instances))
+        return predictions
+
+    def _mold(self, image: np.ndarray, valid: np.ndarray | None):
+        """Resize and normalise one image: [h, w, C] float32 and its window [4] in pixels."""
+        if image.ndim != 3:
+            raise ShapeError(
+                f"An image is [H, W, C]. Received: shape {image.shape}. Add the channel axis."
+            )
+        image = match_channels(image, self.config.IMAGE_CHANNEL_COUNT, "the image")
+        c = self.config
+        mode = "pad64" if c.IMAGE_RESIZE_MODE == "crop" else c.IMAGE_RESIZE_MODE
+        resize = dict(
+            min_dim=c.IMAGE_MIN_DIM, max_dim=c.IMAGE_MAX_DIM, min_scale=c.IMAGE_MIN_SCALE, mode=mode
+        )
+        if valid is None:
+            valid = np.ones(image.shape[:2], bool)
+        usable, *_ = resize_image(valid[..., None].astype(np.float32), **resize)
+        image = np.where(valid[..., None], image, np.zeros((), image.dtype))
+        image, window, *_ = resize_image(image, **resize)
+        return normalize_image(image, usable[..., 0] > 0.999, c), np.asarray(window, np.float32)
+
+    def _run(self, images: np.ndarray, windows_px: np.ndarray) -> dict[str, np.ndarray]:
+        """Run the network on [B, H, W, C] and windows [B, 4] in pixels."""
+        height, width = images.shape[1:3]
+        windows = (windows_px - [0, 0, 1, 1]) / [height - 1, width - 1, height - 1, width - 1]
+        outputs = self._function()(images, windows.astype(np.float32))
+        return {name: ops.convert_to_numpy(value) for name, value in outputs.items()}
+
+    def _function(self):
+        """Compile the network once, on TensorFlow; the other backends run it as it is."""
+        if "detect" not in self._compiled:
+            run = self.keras_model
+            if keras.backend.backend() == "tensorflow":
+                import tensorflow as tf
+
+                run = tf.function(self.keras_model.__call__, reduce_retracing=False)
+            self._compiled["detect"] = run
+        return self._compiled["detect"]
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Saves weights and card after each epoch, and removes all but the last few.
+
+    Args:
+        model: Whose weights.
+        path: With `{epoch:04d}` in it.
+        keep: Checkpoints kept. Those of a long training would fill a disk.
+    """
+
+    def __init__(self, model: MaskRCNN, path: str, keep: int = 3):
+        super().__init__()
+        self.owner, self.path, self.keep = model, path, keep
+        self.written: list[Path] = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        path = Path(self.path.format(epoch=epoch + 1))
+        self.owner.save_weights(path, metrics=metrics)
+        self.written.append(path)
+        for old in self.written[: -self.keep]:
+            old.unlink(missing_ok=True)
+            weight_files.card_path(old).unlink(missing_ok=True)
+        self.written = self.written[-self.keep :]
+
+
+def build_network(config: Config) -> MaskRCNNNetwork:
+    """Build the network that a Config describes: the door through which no Config passes."""
+    settings = {
+        name: _plain(getattr(config, name.upper())) for name in DetectorSettings.__annotations__
+    }
+    with building_in(resolve_precision(config.PRECISION)):
+        return build_mask_rcnn(
+            backbone=config.BACKBONE,
+            style=config.BACKBONE_STYLE,
+            channels=config.IMAGE_CHANNEL_COUNT,
+            num_classes=config.NUM_CLASSES,
+            pyramid_size=config.TOP_DOWN_PYRAMID_SIZE,
+            bottom_up_path=config.BOTTOM_UP_PATH,
+            box_head_units=config.FPN_CLASSIF_FC_LAYERS_SIZE,
+            batch_statistics=config.TRAIN_BN is not False,
+            settings=DetectorSettings(**settings),
+        )
+
+
+def default_band_names(count: int) -> list[str]:
+    """["red", "green", "blue"] for three bands, ["band 1", ...] for others."""
+    return ["red", "green", "blue"] if count == 3 else [f"band {i + 1}" for i in range(count)]
+
+
+def _plain(value: Any) -> Any:
+    return tuple(float(v) for v in value) if isinstance(value, np.ndarray | list | tuple) else value
+
+
+def _unmold(detections, masks, window_px, molded_shape, image_shape) -> Instances:
+    """Bring one image's detections [D, 6] and masks [D, h, w] back to its own pixels."""
+    height, width = molded_shape
+    kept = detections[:, 4] > 0
+    boxes = detections[kept, :4] * [height - 1, width - 1, height - 1, width - 1] + [0, 0, 1, 1]
+    y1, x1, y2, x2 = window_px
+    scale = np.array([image_shape[0] / (y2 - y1), image_shape[1] / (x2 - x1)] * 2)
+    boxes = (boxes - [y1, x1, y1, x1]) * scale
+    instances = [
+        (box, crop, score, class_id)
+        for (crop, box), score, class_id in zip(
+            (paste_mask(m, b, *image_shape) for m, b in zip(masks[kept], boxes)),
+            detections[kept, 5],
+            detections[kept, 4],
+        )
+        if crop.size
+    ]
+    if not instances:
+        return Instances()
+    boxes, crops, scores, class_ids = zip(*instances)
+    return Instances(
+        boxes=np.asarray(boxes, np.int32).reshape(-1, 4),
+        scores=np.asarray(scores, np.float32),
+        class_ids=np.asarray(class_ids, np.int32),
+        mask_probabilities=tuple(crops),
+    )

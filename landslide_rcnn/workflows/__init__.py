@@ -1,0 +1,1 @@
+"""What the commands do, each as one library call: train, detect, evaluate, demo."""

@@ -1,0 +1,140 @@
+"""Train on one dataset, choose epoch and threshold on another, leave the best weights.
+
+    train, val -> MaskRCNN.train -> after each epoch: val's F1 at its best threshold
+               -> output/model.weights.h5 + model.card.json (the best), output/history.csv
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from landslide_rcnn.config import Config
+from landslide_rcnn.data.dataset import Dataset
+from landslide_rcnn.errors import DatasetError
+from landslide_rcnn.evaluation.datasets import sweep_dataset
+from landslide_rcnn.evaluation.pixels import metrics_dict
+from landslide_rcnn.files import refuse_to_overwrite
+from landslide_rcnn.model import MaskRCNN
+from landslide_rcnn.weights import CLASS_LAYERS, LoadReport, card_path, find_weights
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training left.
+
+    Attributes:
+        weights: The best epoch's weights; their card lies beside them.
+        epoch: That epoch, from 1.
+        threshold: The probability that maximised F1 on the validation data.
+        metrics: `evaluation.pixels.metrics_dict` of the validation data at that threshold.
+        load_report: What the initial weights gave; None for random ones.
+    """
+
+    weights: Path
+    epoch: int
+    threshold: float
+    metrics: dict
+    load_report: LoadReport | None
+
+
+class KeepBest(keras.callbacks.Callback):
+    """Judges the validation data after each epoch and saves the weights when they are best.
+
+    Args:
+        model: What trains.
+        dataset: Validation data.
+        path: Of the weights.
+    """
+
+    def __init__(self, model: MaskRCNN, dataset: Dataset, path: Path):
+        super().__init__()
+        self.owner, self.dataset, self.path = model, dataset, path
+        self.best: tuple[float, int, float, dict] | None = None  # F1, epoch, threshold, metrics
+
+    def on_epoch_end(self, epoch, logs=None):
+        sweep = sweep_dataset(self.owner, self.dataset, progress=False)
+        threshold = sweep.best_threshold()
+        if threshold is None:
+            raise DatasetError(
+                "Validation data needs at least one landslide pixel, or no epoch is better than "
+                "another. Received: none. Use other validation data."
+            )
+        metrics = metrics_dict(sweep.confusion_at(threshold))
+        f1 = metrics["f1"] or 0.0
+        if logs is not None:
+            logs["val_f1"] = f1
+            logs["val_threshold"] = threshold
+        if self.best is None or f1 > self.best[0]:
+            self.best = (f1, epoch + 1, threshold, metrics)
+            self.owner.save_weights(
+                self.path, threshold=threshold, metrics={"epoch": epoch + 1, **metrics}
+            )
+
+
+def train_model(
+    config: Config,
+    train: Dataset,
+    val: Dataset,
+    output_dir: str | Path,
+    *,
+    weights: str = "none",
+    layers: str = "all",
+    epochs: int = 20,
+    minutes: float | None = None,
+    augmentation=None,
+    overwrite: bool = False,
+    verbose: int | str = "auto",
+) -> TrainResult:
+    """Train a Mask R-CNN and keep the epoch that is best on the validation data.
+
+    Args:
+        config: What to train, and how.
+        train: Prepared; flips and quarter turns are added.
+        val: Prepared; must hold landslides.
+        output_dir: Gets model.weights.h5, model.card.json and history.csv.
+        weights: "none", "imagenet", "coco" or a file.
+        layers: See `MaskRCNN.train`.
+        epochs: Of training.
+        minutes: Stop after this time, whatever `epochs` says.
+        augmentation: An imgaug augmenter, on top of flips and quarter turns.
+        overwrite: Replace results that are there.
+        verbose: Keras' progress bar.
+
+    Raises:
+        OutputExistsError: Results are there and `overwrite` is not set.
+        DatasetError: A file of either dataset is unusable; before the first epoch.
+    """
+    output_dir = Path(output_dir)
+    path = output_dir / "model.weights.h5"
+    refuse_to_overwrite(path, card_path(path), output_dir / "history.csv", overwrite=overwrite)
+    val.verify(progress=bool(verbose), channel_count=config.IMAGE_CHANNEL_COUNT)
+    model = MaskRCNN("training", config, output_dir / "logs")
+    model.class_names = list(train.class_names)
+    initial = find_weights(weights, config)
+    report = None
+    if initial is not None:
+        exclude = CLASS_LAYERS if weights == "coco" else None
+        report = model.load_weights(initial, by_name=True, exclude=exclude)
+        model.epoch = 0  # these weights are where this training starts
+        print(report)
+    keep_best = KeepBest(model, val, path)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    model.train(
+        train,
+        None,
+        learning_rate=config.LEARNING_RATE,
+        epochs=epochs,
+        layers=layers,
+        augmentation=augmentation,
+        augment=True,
+        minutes=minutes,
+        checkpoints=False,
+        custom_callbacks=[
+            keep_best,
+            keras.callbacks.CSVLogger(str(output_dir / "history.csv")),
+        ],
+        verbose=verbose,
+    )
+    _, epoch, threshold, metrics = keep_best.best
+    return TrainResult(path, epoch, threshold, metrics, report)
