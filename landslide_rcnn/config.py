@@ -9,11 +9,12 @@ Shape letters: H, W pixels; C channels; K classes with background 0.
 
 import ast
 import difflib
+import warnings
 from typing import Any
 
 import numpy as np
 
-from landslide_rcnn.errors import ConfigError
+from landslide_rcnn.errors import ConfigError, RegistryError
 
 BACKBONE_NAMES = ("resnet26", "resnet50", "resnet101", "resnext50", "resnext101")
 BACKBONE_STYLES = ("torchvision", "keras", "matterport")
@@ -257,6 +258,20 @@ PAPER_EXPERIMENTS: dict[str, type[LandslideConfig]] = {
 }
 
 
+def experiment_config(name: str, **settings: Any) -> LandslideConfig:
+    """Make the configuration of one of `PAPER_EXPERIMENTS`, with settings on top.
+
+    Raises:
+        RegistryError: There is no such experiment.
+    """
+    if name not in PAPER_EXPERIMENTS:
+        raise RegistryError(
+            f"An experiment must be known. Received: {name!r}. "
+            f"Use one of: {', '.join(PAPER_EXPERIMENTS)}."
+        )
+    return PAPER_EXPERIMENTS[name](**settings)
+
+
 def setting_names() -> list[str]:
     """Return the names of all settings, in the order of this file."""
     return [name for name in vars(Config) if name.isupper()]
@@ -387,13 +402,22 @@ def _rules(c: Config):
 
 
 def _per_channel(name: str, value: Any, channels: int) -> np.ndarray:
-    """Return [C] float32; one value serves every channel, and so does a grey RGB default."""
+    """Return [C] float32. One value serves every channel.
+
+    The RGB defaults of this file say nothing about other bands: their mean stands in, with a
+    warning, until the user gives values.
+    """
     array = np.atleast_1d(np.asarray(value, np.float32))
+    is_default = any(value is vars(base).get(name) for base in (Config, LandslideConfig))
+    if is_default and channels != 3:
+        array = array.mean(keepdims=True)
+        warnings.warn(
+            f"{name} has no values for {channels} bands; {array[0]:.1f} stands in for each. "
+            f"Set {name} from your data.",
+            stacklevel=3,
+        )
     if array.shape == (1,):
         array = np.repeat(array, channels)
-    if array.shape == (3,) and channels != 3 and np.array_equal(value, getattr(Config, name)):
-        # The inherited RGB value cannot describe other bands: its mean serves until one is set.
-        array = np.full(channels, array.mean(), np.float32)
     if array.shape != (channels,):
         raise ConfigError(
             f"{name} needs one value a channel. Received: {name} of {array.size} values with "

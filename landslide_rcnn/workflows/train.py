@@ -16,6 +16,7 @@ from landslide_rcnn.evaluation.datasets import sweep_dataset
 from landslide_rcnn.evaluation.pixels import metrics_dict
 from landslide_rcnn.files import refuse_to_overwrite
 from landslide_rcnn.model import MaskRCNN
+from landslide_rcnn.workflows.progress import ProgressBar
 from landslide_rcnn.weights import CLASS_LAYERS, LoadReport, card_path, find_weights
 
 
@@ -84,7 +85,7 @@ def train_model(
     minutes: float | None = None,
     augmentation=None,
     overwrite: bool = False,
-    verbose: int | str = "auto",
+    progress: bool = True,
 ) -> TrainResult:
     """Train a Mask R-CNN and keep the epoch that is best on the validation data.
 
@@ -99,7 +100,7 @@ def train_model(
         minutes: Stop after this time, whatever `epochs` says.
         augmentation: An imgaug augmenter, on top of flips and quarter turns.
         overwrite: Replace results that are there.
-        verbose: Keras' progress bar.
+        progress: Show progress bars on stderr.
 
     Raises:
         OutputExistsError: Results are there and `overwrite` is not set.
@@ -108,7 +109,7 @@ def train_model(
     output_dir = Path(output_dir)
     path = output_dir / "model.weights.h5"
     refuse_to_overwrite(path, card_path(path), output_dir / "history.csv", overwrite=overwrite)
-    val.verify(progress=bool(verbose), channel_count=config.IMAGE_CHANNEL_COUNT)
+    val.verify(progress=progress, channel_count=config.IMAGE_CHANNEL_COUNT)
     model = MaskRCNN("training", config, output_dir / "logs")
     model.class_names = list(train.class_names)
     initial = find_weights(weights, config)
@@ -133,8 +134,9 @@ def train_model(
         custom_callbacks=[
             keep_best,
             keras.callbacks.CSVLogger(str(output_dir / "history.csv")),
+            *([ProgressBar()] if progress else []),
         ],
-        verbose=verbose,
+        verbose=0,
     )
     _, epoch, threshold, metrics = keep_best.best
     return TrainResult(path, epoch, threshold, metrics, report)
