@@ -138,15 +138,25 @@ def train(
 @click.option("--output", required=True, help="Folder for the results.")
 @click.option("--bands", help="Bands of the scene in the weights' order, such as 3,2,1.")
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Instead of the card's.")
-@click.option("--overlap", type=click.IntRange(0), help="Of tiles, pixels; a quarter tile if unset.")
-@click.option("--min-area", default=0.0, show_default=True, help="Smallest landslide, square metres.")
+@click.option("--overlap", type=click.IntRange(0), help="Of tiles, pixels. Unset: a quarter.")
+@click.option("--min-area", default=0.0, show_default=True, help="Smallest landslide, m2.")
 @click.option("--batch-size", type=click.IntRange(1), help="Tiles predicted together.")
 @no_crs_option
 @overwrite_option
 @quiet_option
 @one_line_errors
 def detect(
-    scene, weights, output, bands, threshold, overlap, min_area, batch_size, no_crs, overwrite, quiet
+    scene,
+    weights,
+    output,
+    bands,
+    threshold,
+    overlap,
+    min_area,
+    batch_size,
+    no_crs,
+    overwrite,
+    quiet,
 ) -> None:
     """Map the landslides of SCENE: polygons, probability, mask and a summary."""
     from landslide_rcnn.workflows.detect import detect_scene
@@ -164,7 +174,7 @@ def detect(
         overwrite=overwrite,
         progress=not quiet,
     )
-    click.echo(result.report)
+    click.echo(f"{len(result.polygons)} landslides: {result.polygons_path}")
 
 
 @main.command()
@@ -172,14 +182,12 @@ def detect(
 @click.option("--truth", required=True, help="Polygons, or a mask raster on the same grid.")
 @click.option("--output", required=True, help="Folder for metrics.json.")
 @overwrite_option
-@quiet_option
 @one_line_errors
-def evaluate(prediction, truth, output, overwrite, quiet) -> None:
+def evaluate(prediction, truth, output, overwrite) -> None:
     """Judge a map against the truth: P, R, OA, F1, IoU, mIoU."""
-    from landslide_rcnn.evaluation.maps import evaluate_map
-    from landslide_rcnn.evaluation.table import format_table
+    from landslide_rcnn.evaluation.maps import evaluate_map, format_table
 
-    metrics = evaluate_map(prediction, truth, output, overwrite=overwrite, progress=not quiet)
+    metrics = evaluate_map(prediction, truth, output, overwrite=overwrite)
     click.echo(format_table(metrics))
 
 

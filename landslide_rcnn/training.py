@@ -10,7 +10,6 @@ import copy
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import keras
 
@@ -165,9 +164,11 @@ class StopOnNaN(keras.callbacks.Callback):
 
 SCHEDULES: dict[str, Callable[[float], Callable[[float], float]]] = {
     "constant": lambda rate: lambda progress: rate,
-    "cosine": lambda rate: lambda progress: float(
-        keras.optimizers.schedules.CosineDecay(rate, decay_steps=10_000, alpha=0.01)(
-            round(progress * 10_000)
+    "cosine": lambda rate: (
+        lambda progress: float(
+            keras.optimizers.schedules.CosineDecay(rate, decay_steps=10_000, alpha=0.01)(
+                round(progress * 10_000)
+            )
         )
     ),
 }

@@ -9,11 +9,9 @@ of bands or scale an error instead of a bad map. No file is ever unpickled or ru
 
 import datetime
 import json
-import platform
 import re
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ import numpy as np
 from landslide_rcnn.config import Config
 from landslide_rcnn.errors import WeightsError
 from landslide_rcnn.files import atomic_path, sha256_of, write_json
+from landslide_rcnn.versions import software_versions
 
 NamedWeights = dict[str, list[np.ndarray]]
 
@@ -134,17 +133,6 @@ def save_weights(network: keras.Model, path: str | Path, card: Card) -> None:
     card.created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     card.software = software_versions()
     write_json(card_path(path), asdict(card))
-
-
-def software_versions() -> dict[str, str]:
-    """Return the versions of what a result depends on."""
-    found = {"python": platform.python_version(), "keras_backend": keras.backend.backend()}
-    for name in ("landslide_rcnn", "keras", "tensorflow", "numpy", "rasterio"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue  # another backend, or the source tree without an installation
-    return found
 
 
 # --- Assigning ------------------------------------------------------------------------------

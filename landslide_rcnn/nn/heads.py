@@ -96,9 +96,7 @@ def build_mask_head(size: int, pool_size: int, num_classes: int) -> keras.Model:
         x = layers.Conv2D(size, 3, padding="same", name=f"mrcnn_mask_conv{i}", **_HE)(x)
         x = _frozen_norm(f"mrcnn_mask_bn{i}")(x)
         x = layers.ReLU(name=f"mrcnn_mask_relu{i}")(x)
-    x = layers.Conv2DTranspose(
-        size, 2, 2, activation="relu", name="mrcnn_mask_deconv", **_HE
-    )(x)
+    x = layers.Conv2DTranspose(size, 2, 2, activation="relu", name="mrcnn_mask_deconv", **_HE)(x)
     logits = layers.Conv2D(num_classes, 1, name="mrcnn_mask", dtype="float32")(x)
     return keras.Model(cut, logits, name="mask_head")
 

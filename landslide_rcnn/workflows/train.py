@@ -1,7 +1,7 @@
 """Train on one dataset, choose epoch and threshold on another, leave the best weights.
 
-    train, val -> MaskRCNN.train -> after each epoch: val's F1 at its best threshold
-               -> output/model.weights.h5 + model.card.json (the best), output/history.csv
+train, val -> MaskRCNN.train -> after each epoch: val's F1 at its best threshold
+           -> output/model.weights.h5 + model.card.json (the best), output/history.csv
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from landslide_rcnn.evaluation.datasets import sweep_dataset
 from landslide_rcnn.evaluation.pixels import metrics_dict
 from landslide_rcnn.files import refuse_to_overwrite
 from landslide_rcnn.model import MaskRCNN
-from landslide_rcnn.workflows.progress import ProgressBar
 from landslide_rcnn.weights import CLASS_LAYERS, LoadReport, card_path, find_weights
+from landslide_rcnn.workflows.progress import ProgressBar
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,6 @@ class KeepBest(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         sweep = sweep_dataset(self.owner, self.dataset, progress=False)
         threshold = sweep.best_threshold()
-        if threshold is None:
-            raise DatasetError(
-                "Validation data needs at least one landslide pixel, or no epoch is better than "
-                "another. Received: none. Use other validation data."
-            )
         metrics = metrics_dict(sweep.confusion_at(threshold))
         f1 = metrics["f1"] or 0.0
         if logs is not None:
@@ -91,7 +86,7 @@ def train_model(
 
     Args:
         config: What to train, and how.
-        train: Prepared; flips and quarter turns are added.
+        train: Prepared; must hold landslides. Flips and quarter turns are added.
         val: Prepared; must hold landslides.
         output_dir: Gets model.weights.h5, model.card.json and history.csv.
         weights: "none", "imagenet", "coco" or a file.
@@ -109,9 +104,18 @@ def train_model(
     output_dir = Path(output_dir)
     path = output_dir / "model.weights.h5"
     refuse_to_overwrite(path, card_path(path), output_dir / "history.csv", overwrite=overwrite)
-    val.verify(progress=progress, channel_count=config.IMAGE_CHANNEL_COUNT)
+    for name, dataset in (("Training", train), ("Validation", val)):
+        counts = dataset.verify(progress=progress, channel_count=config.IMAGE_CHANNEL_COUNT)
+        if not counts["instances"]:
+            raise DatasetError(
+                f"{name} data must hold at least one landslide. Received: {counts['images']} "
+                "images without any. Check masks or polygons, and the part."
+            )
     model = MaskRCNN("training", config, output_dir / "logs")
     model.class_names = list(train.class_names)
+    model.pixel_size_m = train.pixel_size_m
+    if train.band_names is not None:
+        model.bands = list(train.band_names)
     initial = find_weights(weights, config)
     report = None
     if initial is not None:

@@ -44,7 +44,6 @@ def train(data, output, weights, variant, minutes, epochs, layers, settings, ove
         minutes=minutes,
         augmentation=photometric_augmentation(),
         overwrite=overwrite,
-        verbose=2,
     )
     click.echo(f"{result.weights}: epoch {result.epoch}, threshold {result.threshold:.3f}")
     click.echo(f"val F1 {result.metrics['f1']:.3f}")

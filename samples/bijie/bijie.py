@@ -10,6 +10,9 @@ from landslide_rcnn.config import LandslideConfig
 from landslide_rcnn.data.readers import MaskFolderDataset
 
 
+PIXEL_SIZE_M = 0.8
+
+
 class BijieConfig(LandslideConfig):
     """ResNeXt-50, bottom-up path and edge loss, from random weights.
 
@@ -61,4 +64,6 @@ def photometric_augmentation():
 
 def open_part(root: str, part: str) -> MaskFolderDataset:
     """Open "train", "val" or "test" of the dataset's folder."""
-    return MaskFolderDataset.from_folder(root, part)
+    dataset = MaskFolderDataset.from_folder(root, part)
+    dataset.pixel_size_m = PIXEL_SIZE_M
+    return dataset

@@ -56,7 +56,10 @@ def test_rpn_bbox_loss():
     o = outputs_of()
     deltas = o["rpn_targets"].deltas[0]
     expected = np.mean(
-        [slow.smooth_l1(deltas[0], o["rpn_bbox"][0, 7]), slow.smooth_l1(deltas[1], o["rpn_bbox"][0, 2])]
+        [
+            slow.smooth_l1(deltas[0], o["rpn_bbox"][0, 7]),
+            slow.smooth_l1(deltas[1], o["rpn_bbox"][0, 2]),
+        ]
     )
     assert value("rpn_bbox_loss", o) == pytest.approx(expected, rel=1e-5)
 

@@ -111,9 +111,7 @@ class TestNecks:
         for i in (4, 3, 2):
             above = np.repeat(np.repeat(merged, 2, axis=1), 2, axis=2)
             merged = above + self.conv(fpn, f"fpn_c{i}p{i}", c[f"C{i}"])
-            np.testing.assert_allclose(
-                p[f"P{i}"], self.conv(fpn, f"fpn_p{i}", merged), atol=1e-4
-            )
+            np.testing.assert_allclose(p[f"P{i}"], self.conv(fpn, f"fpn_p{i}", merged), atol=1e-4)
 
     def test_a_missing_level_is_an_error(self):
         with pytest.raises(ShapeError, match="Received: C3, C4, C5"):

@@ -186,9 +186,7 @@ class TestRoiAlign:
         ]
         small, large = [0.1, 0.1, 0.15, 0.15], [0.0, 0.0, 1.0, 1.0]
         rois = np.array([[small, large], [large, small]], np.float32)
-        cuts = pyramid_roi_align(
-            levels, rois, 256, 256, bins=2, samples=samples, pooling="max"
-        )
+        cuts = pyramid_roi_align(levels, rois, 256, 256, bins=2, samples=samples, pooling="max")
         assert list(numpy(cuts)[:, 0, 0, 0]) == [0, 2, 12, 10]
 
     def test_a_ramp_is_interpolated_exactly(self):

@@ -165,9 +165,7 @@ class TestRoiTargets:
         shape = np.zeros((SIDE, SIDE), np.uint8)
         shape[8:24, 8:40] = 1  # the upper half of the box
         full = GroundTruth(truth.class_ids, truth.boxes, truth.masks * shape)
-        mini = GroundTruth(
-            truth.class_ids, truth.boxes, full.masks[:, :, 8:40, 8:40]
-        )
+        mini = GroundTruth(truth.class_ids, truth.boxes, full.masks[:, :, 8:40, 8:40])
         proposals = norm_boxes(np.array([[8.0, 8, 40, 40], [4.3, 4.3, 36.7, 36.1]]), SIDE, SIDE)
         of_full = rois_of(proposals, full)
         of_mini = rois_of(proposals, mini, masks_in_boxes=True)

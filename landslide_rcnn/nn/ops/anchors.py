@@ -35,13 +35,14 @@ def pyramid_anchors(
     Source: Lin et al. 2017 (FPN), one scale a level; the centres are matterport's.
     """
     levels = [
-        _level_anchors(-(-height // stride), -(-width // stride), scale, ratios, stride, anchor_stride)
+        _level_anchors(height, width, scale, ratios, stride, anchor_stride)
         for scale, stride in zip(scales, strides, strict=True)
     ]
     return np.concatenate(levels).astype(np.float32)
 
 
-def _level_anchors(rows, columns, scale, ratios, stride, anchor_stride) -> np.ndarray:
+def _level_anchors(height, width, scale, ratios, stride, anchor_stride) -> np.ndarray:
+    rows, columns = -(-height // stride), -(-width // stride)
     root = np.sqrt(np.asarray(ratios, np.float64))
     heights, widths = scale / root, scale * root
     y = np.arange(0, rows, anchor_stride) * stride

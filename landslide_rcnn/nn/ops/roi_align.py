@@ -184,7 +184,5 @@ def roi_align(features, boxes, box_indices, *, bins: int, samples: int, pooling:
     x = sample_positions(boxes[:, 1], boxes[:, 3], width, **spec)
     table = ops.reshape(features, (-1, channels))
     base = ops.cast(box_indices, "int32") * (h * w)
-    values = bilinear_gather(
-        table, base, height, width, y, x, outside_is_zero=grid == "corners"
-    )
+    values = bilinear_gather(table, base, height, width, y, x, outside_is_zero=grid == "corners")
     return pool_samples(values, bins, samples, pooling)

@@ -1,0 +1,274 @@
+"""Polygons in and out, and between polygons and pixels.
+
+Only this room opens vector files. Every step that joins polygons with a scene checks both CRSs.
+
+Shape letters: h, w pixels of a window. Units: areas in square metres.
+CRS: read polygons keep their file's; `align_crs` brings them into the scene's.
+"""
+
+import logging
+import warnings
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import pyproj
+import rasterio.features
+import rasterio.windows
+import shapely
+from affine import Affine
+from pyogrio.errors import DataLayerError, DataSourceError
+from rasterio.crs import CRS
+from rasterio.windows import Window
+from shapely.geometry.base import BaseGeometry
+
+from landslide_rcnn.errors import DatasetError, GeoReferenceError, RasterError
+from landslide_rcnn.files import atomic_path
+from landslide_rcnn.geo.opening import local_file, one_line
+from landslide_rcnn.geo.raster import Scene
+from landslide_rcnn.geo.windows import size_of
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_LAYER = "landslides"
+POLYGON_TYPES = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
+# GeoPackage says "undefined" with a CRS of its own; so do other formats of GDAL.
+UNDEFINED_CRS_NAMES = ("undefined", "unknown")
+
+
+def read_polygons(
+    path: str | Path, layer: str | None = None, *, allow_empty: bool = False
+) -> gpd.GeoDataFrame:
+    """Read the polygons of a local vector file, of any format that GDAL's wheels read.
+
+    Rows without a polygon are left out and invalid polygons repaired; both are counted in a
+    warning. Heights (Z) are dropped.
+
+    Args:
+        path: The file.
+        layer: None takes the only layer of polygons, or the one called "landslides".
+        allow_empty: Accept a file without any polygon.
+
+    Returns:
+        Polygons and multipolygons with their attributes, numbered from 0. `crs` is None where
+        the file does not say one.
+
+    Raises:
+        RasterError: The file is missing, not local, or unreadable, or has no such layer.
+        DatasetError: It holds no polygon, or several layers of them.
+    """
+    path = local_file(path, "polygon file")
+    try:
+        table = pyogrio.read_dataframe(path, layer=layer or _polygon_layer(path))
+    except (DataSourceError, DataLayerError) as error:
+        raise RasterError(
+            "A polygon file must be readable, e.g. a GeoPackage, Shapefile or GeoJSON. "
+            f"Received: {path} ({one_line(error)}). Convert or replace it."
+        ) from error
+    if not isinstance(table, gpd.GeoDataFrame):  # a table without any geometry
+        table = gpd.GeoDataFrame(table, geometry=[None] * len(table))
+    polygons = _only_polygons(table, path)
+    if polygons.empty and not allow_empty:
+        raise DatasetError(
+            f"A polygon file must hold at least one polygon. Received: {path} with "
+            f"{len(table)} rows, none a polygon. Name a file, or a layer, that holds some."
+        )
+    if polygons.crs is not None and polygons.crs.name.lower().startswith(UNDEFINED_CRS_NAMES):
+        polygons = polygons.set_crs(None, allow_override=True)
+    return polygons
+
+
+def _polygon_layer(path: Path) -> str | None:
+    """Return the layer to read; None where the file has none."""
+    layers = {name: kind for name, kind in pyogrio.list_layers(path)}
+    polygonal = [
+        name
+        for name, kind in layers.items()
+        if kind is not None and ("Polygon" in kind or "Unknown" in kind or "Collection" in kind)
+    ]
+    if DEFAULT_LAYER in polygonal:
+        return DEFAULT_LAYER
+    if len(polygonal) > 1:
+        raise DatasetError(
+            f"One layer of polygons must be chosen. Received: {path} with the layers "
+            f"{', '.join(polygonal)}. Name one, or call it {DEFAULT_LAYER!r}."
+        )
+    return next(iter(polygonal or layers), None)
+
+
+def _only_polygons(table: gpd.GeoDataFrame, path: Path) -> gpd.GeoDataFrame:
+    """Return the rows that hold polygons, valid ones; say what was left out or repaired."""
+    geometry = shapely.force_2d(np.asarray(table.geometry.array, object))
+    is_polygon = np.isin(shapely.get_type_id(geometry), POLYGON_TYPES)
+    is_polygon &= ~shapely.is_empty(geometry)
+    invalid = is_polygon & ~shapely.is_valid(geometry)
+    geometry[invalid] = [_repaired(polygon) for polygon in geometry[invalid]]
+    kept = is_polygon & ~shapely.is_empty(geometry)
+    if not kept.all():
+        logger.warning("%s: %d of %d rows hold no polygon", path, (~kept).sum(), len(kept))
+    if invalid.any():
+        logger.warning("%s: %d invalid polygons were repaired", path, (invalid & kept).sum())
+    return table.set_geometry(gpd.GeoSeries(geometry, table.index, table.crs))[kept].reset_index(
+        drop=True
+    )
+
+
+def _repaired(polygon: BaseGeometry) -> BaseGeometry:
+    """Return the polygonal part of a valid version; make_valid may add lines and points."""
+    parts = shapely.get_parts(shapely.make_valid(polygon))
+    parts = shapely.get_parts(parts)  # of a collection of multipolygons
+    polygons = parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
+    return polygons[0] if len(polygons) == 1 else shapely.multipolygons(polygons)
+
+
+def align_crs(polygons: gpd.GeoDataFrame, scene: Scene) -> gpd.GeoDataFrame:
+    """Bring polygons into a scene's CRS; both without one are in pixel coordinates.
+
+    A reprojection, and polygons that lie nowhere on the scene, are said in a warning.
+
+    Raises:
+        GeoReferenceError: Only one of the two has a CRS, or there is no way between them.
+    """
+    if (polygons.crs is None) != (scene.crs is None):
+        with_crs, without = ("scene", "polygons") if polygons.crs is None else ("polygons", "scene")
+        raise GeoReferenceError(
+            f"Polygons and scene must both have a CRS, or neither. Received: {with_crs} with, "
+            f"{without} without, for {scene.path}. Set the CRS of the {without} "
+            "(QGIS: Assign Projection)."
+        )
+    if scene.crs is not None and not same_crs(polygons.crs, scene.crs):
+        logger.warning(
+            "polygons reprojected from %s to the scene's %s",
+            polygons.crs.to_string(),
+            scene.crs.to_string(),
+        )
+        try:
+            polygons = polygons.to_crs(scene.crs.to_wkt())
+        except pyproj.exceptions.ProjError as error:
+            raise GeoReferenceError(
+                "Polygons must be transformable into the scene's CRS. Received: "
+                f"{polygons.crs.to_string()} ({one_line(error)}). Reproject them beforehand."
+            ) from error
+    if len(polygons) and not polygons.intersects(shapely.box(*scene.bounds)).any():
+        logger.warning("none of the %d polygons lies on %s", len(polygons), scene.path)
+    return polygons
+
+
+def same_crs(first: object, second: object) -> bool:
+    """Return whether two CRSs place coordinates alike; the wording and axis order may differ.
+
+    Args:
+        first, second: CRSs of pyproj or rasterio.
+    """
+    first, second = (pyproj.CRS.from_wkt(crs.to_wkt()) for crs in (first, second))
+    if first.equals(second, ignore_axis_order=True):
+        return True
+    code = first.to_epsg()
+    return code is not None and code == second.to_epsg()
+
+
+def write_polygons(polygons: gpd.GeoDataFrame, path: str | Path, layer: str) -> None:
+    """Write polygons to a GeoPackage, atomically.
+
+    All become multipolygons, since a layer has one type. A table without rows, or without a CRS,
+    keeps its columns.
+
+    Raises:
+        RasterError: The file cannot be written.
+    """
+    _write_table(polygons, path, layer, "MultiPolygon")
+
+
+def write_lines(lines: gpd.GeoDataFrame, path: str | Path, layer: str) -> None:
+    """Write lines to a GeoPackage, atomically; see `write_polygons`."""
+    _write_table(lines, path, layer, "MultiLineString")
+
+
+def _write_table(table: gpd.GeoDataFrame, path: str | Path, layer: str, kind: str) -> None:
+    try:
+        with warnings.catch_warnings(), atomic_path(path) as partial:
+            warnings.filterwarnings("ignore", message=".*'crs' was not provided.*")
+            pyogrio.write_dataframe(
+                table,
+                partial,
+                layer=layer,
+                driver="GPKG",
+                geometry_type=kind,
+                promote_to_multi=True,
+            )
+    except (DataSourceError, DataLayerError) as error:
+        raise RasterError(
+            f"A result must be writable. Received: {path} ({one_line(error)}). "
+            "Check the folder's permissions and the columns' types."
+        ) from error
+
+
+def rasterize_instances(
+    polygons: gpd.GeoDataFrame, window: Window, transform: Affine
+) -> np.ndarray:
+    """Paint polygons into a window: a pixel belongs to a polygon that covers its centre.
+
+    Args:
+        polygons: In the scene's CRS.
+        window: Pixels of the scene; may reach beyond it.
+        transform: The scene's.
+
+    Returns:
+        [h, w] int32: 0 = background, i + 1 = row i of `polygons`. Later rows lie on top.
+    """
+    labels = np.zeros(size_of(window), np.int32)
+    geometry = np.asarray(polygons.geometry.array, object)
+    frame = shapely.box(*rasterio.windows.bounds(window, transform))
+    near = np.flatnonzero(shapely.intersects(frame, shapely.envelope(geometry)))
+    near = near[~shapely.is_empty(geometry[near])]
+    if near.size:
+        rasterio.features.rasterize(
+            ((geometry[row], row + 1) for row in near),
+            out=labels,
+            transform=rasterio.windows.transform(window, transform),
+        )
+    return labels
+
+
+def polygons_of_mask(mask: np.ndarray, transform: Affine) -> BaseGeometry:
+    """Outline all True pixels of a mask.
+
+    Args:
+        mask: [h, w] bool.
+        transform: From (column, row) of the mask to the map.
+
+    Returns:
+        A polygon, or a multipolygon where the pixels are not 4-connected; holes kept, valid.
+        Empty for an empty mask.
+    """
+    shapes = rasterio.features.shapes(
+        mask.astype(np.uint8), mask=mask.astype(bool), connectivity=4, transform=transform
+    )
+    parts = [shapely.geometry.shape(outline) for outline, _ in shapes]
+    geometry = parts[0] if len(parts) == 1 else shapely.multipolygons(parts)
+    if not geometry.is_valid:  # two holes of one polygon that touch along their corners
+        geometry = _repaired(geometry)
+    return geometry
+
+
+def area_m2(geometry: gpd.GeoSeries, crs: CRS | pyproj.CRS | None) -> np.ndarray:
+    """Return ground areas: planar in a projected CRS, on the ellipsoid in a geographic one.
+
+    Args:
+        geometry: Polygons in `crs`.
+        crs: NaN is returned where it is None or has no unit of length.
+
+    Returns:
+        [N] float64, square metres.
+    """
+    shapes = np.asarray(gpd.GeoSeries(geometry).array, object)
+    if crs is None:
+        return np.full(len(shapes), np.nan)
+    crs = pyproj.CRS.from_wkt(crs.to_wkt())
+    if crs.is_geographic:
+        geod = crs.get_geod()
+        # The sign says in which sense a ring runs; orienting makes holes negative.
+        oriented = shapely.orient_polygons(shapes) if len(shapes) else shapes
+        return np.array([abs(geod.geometry_area_perimeter(shape)[0]) for shape in oriented])
+    return np.asarray(shapely.area(shapes), float) * crs.axis_info[0].unit_conversion_factor ** 2

@@ -1,0 +1,5 @@
+"""A predictor and a scene -> probability and mask rasters, polygons, and a summary."""
+
+from landslide_rcnn.inference.tiled import MapResult, predict_scene
+
+__all__ = ["MapResult", "predict_scene"]

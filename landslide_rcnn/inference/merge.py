@@ -1,0 +1,306 @@
+"""Candidates of all tiles -> one landslide each, while the tiles stream by.
+
+Second half of `predict_scene`. Tiles arrive in row-major order with their candidates:
+
+1. `add_tile` unites candidates (`candidates.agree`) within the tile and with those of every
+   earlier tile that it overlaps, transitively, and lets each candidate claim its pixels.
+2. `close_band` gets the finished mask of some rows and deals its pixels out: a pixel belongs to
+   the candidate whose claim is strongest; mask pixels that no candidate claims (all of them, for
+   a model without instances) form 4-connected regions. Landslides that lie wholly above are
+   returned and forgotten.
+
+So the landslides never overlap, and together they are the mask: polygons and mask raster tell
+one story. Only masks of tiles in reach, one strip of claims, and the packed pixels of landslides
+still open are held.
+
+Shape letters: H, W pixels of a tile; X the scene's width; h, w pixels of a bounding box.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from rasterio.windows import Window
+from scipy import ndimage
+
+from landslide_rcnn.inference.candidates import Candidate, PackedMask, agree, intersection
+from landslide_rcnn.inference.mosaic import Strip
+
+# Class of the regions that no instance claims: the models without instances know one class.
+REGION_CLASS = 1
+
+
+@dataclass(frozen=True)
+class MergedInstance:
+    """One landslide of the scene.
+
+    Attributes:
+        mask: [h, w] bool.
+        row_off, col_off: The scene pixel of the mask's first pixel.
+        score: Area-weighted mean of its candidates' scores; for a region that no candidate
+            claims, the mean probability of its pixels.
+        class_id: 1..K-1.
+        pixel_count: True pixels of `mask`.
+    """
+
+    mask: np.ndarray
+    row_off: int
+    col_off: int
+    score: float
+    class_id: int
+    pixel_count: int
+
+
+@dataclass
+class _Group:
+    """Candidates that are one landslide, as far as is known.
+
+    `bottom` is the first scene row below all of their masks; `parts` are the pixels dealt out.
+    """
+
+    members: list[int]
+    class_id: int
+    score_sum: float
+    area: int
+    bottom: int
+    parts: list[PackedMask] = field(default_factory=list)
+
+    def absorb(self, other: "_Group") -> None:
+        self.members += other.members
+        self.score_sum += other.score_sum
+        self.area += other.area
+        self.bottom = max(self.bottom, other.bottom)
+        self.parts += other.parts
+
+    def assemble(self) -> MergedInstance:
+        """Paint the parts into one array of the landslide's own bounding box."""
+        boxes = np.array([part.box for part in self.parts])
+        top, left = (int(edge) for edge in boxes[:, :2].min(axis=0))
+        bottom, right = (int(edge) for edge in boxes[:, 2:].max(axis=0))
+        mask = np.zeros((bottom - top, right - left), bool)
+        for part in self.parts:
+            part.paint(mask, top, left)
+        return MergedInstance(
+            mask=mask,
+            row_off=top,
+            col_off=left,
+            score=self.score_sum / self.area,
+            class_id=self.class_id,
+            pixel_count=sum(part.area for part in self.parts),
+        )
+
+
+class _Groups:
+    """Union-find over candidate ids, counted from 1, that can forget closed groups."""
+
+    def __init__(self) -> None:
+        self._parents: dict[int, int] = {}
+        self._groups: dict[int, _Group] = {}
+        self._last_id = 0
+
+    def new(self, class_id: int, score: float, area: int, bottom: int) -> int:
+        """Open a group of one candidate and return the candidate's id."""
+        self._last_id += 1
+        self._parents[self._last_id] = self._last_id
+        self._groups[self._last_id] = _Group([self._last_id], class_id, score * area, area, bottom)
+        return self._last_id
+
+    def root(self, member: int) -> int:
+        """Return the id that stands for the member's group."""
+        root = member
+        while self._parents[root] != root:
+            root = self._parents[root]
+        while self._parents[member] != root:
+            self._parents[member], member = root, self._parents[member]
+        return root
+
+    def of(self, member: int) -> _Group:
+        return self._groups[self.root(member)]
+
+    def unite(self, first: int, second: int) -> None:
+        first, second = self.root(first), self.root(second)
+        if first == second:
+            return
+        if len(self._groups[first].members) < len(self._groups[second].members):
+            first, second = second, first
+        self._parents[second] = first
+        self._groups[first].absorb(self._groups.pop(second))
+
+    def close(self, row: int | None) -> list[_Group]:
+        """Forget and return the groups that end above scene row `row`; all of them for None."""
+        closed = [root for root, group in self._groups.items() if row is None or group.bottom < row]
+        groups = [self._groups.pop(root) for root in closed]
+        for group in groups:
+            for member in group.members:
+                del self._parents[member]
+        return groups
+
+
+class InstanceMerger:
+    """Unites the candidates of overlapping tiles; see the module's head for the two steps.
+
+    Attributes:
+        dissolved_count: Landslides of which no pixel was left: neighbouring tiles outvoted them
+            in the blended probability, or stronger claims took every pixel.
+
+    Args:
+        rows: Strip height: a tile and the rows that may wait to be closed.
+        width: Scene width, pixels.
+    """
+
+    def __init__(self, rows: int, width: int) -> None:
+        self.dissolved_count = 0
+        self._rows, self._width = rows, width
+        self._groups = _Groups()
+        self._tiles: list[tuple[Window, list[int], list[Candidate]]] = []
+        # Made at the first candidate: a model without instances needs neither.
+        self._owner: Strip | None = None
+        self._claim: Strip | None = None
+        self._closed_rows = 0
+        self._regions_above = np.zeros(width, np.int32)
+
+    def add_tile(self, window: Window, candidates: list[Candidate]) -> None:
+        """Unite a tile's candidates with each other and with those of earlier tiles.
+
+        Args:
+            window: The tile's place. Windows come in row-major order.
+            candidates: Of this tile, in scene pixels.
+        """
+        box = _box(window)
+        self._tiles = [tile for tile in self._tiles if _box(tile[0])[2] > window.row_off]
+        ids = [
+            self._groups.new(each.class_id, each.score, each.mask.area, each.mask.box[2])
+            for each in candidates
+        ]
+        # Within a tile: duplicates, and a part found beside its whole.
+        for index in range(1, len(ids)):
+            self._unite(candidates[index], ids[index], candidates[:index], ids[:index], box)
+        for other_window, other_ids, others in self._tiles:
+            shared = intersection(box, _box(other_window))
+            if shared is not None:
+                for candidate, own_id in zip(candidates, ids, strict=True):
+                    self._unite(candidate, own_id, others, other_ids, shared)
+        for candidate, own_id in zip(candidates, ids, strict=True):
+            self._claim_pixels(candidate, own_id)
+        if ids:
+            self._tiles.append((window, ids, [_without_evidence(each) for each in candidates]))
+
+    def _unite(
+        self,
+        candidate: Candidate,
+        own_id: int,
+        others: list[Candidate],
+        other_ids: list[int],
+        shared: tuple[int, int, int, int],
+    ) -> None:
+        """Unite a candidate with those of `others` that agree in the shared part of the tiles."""
+        for other, other_id in zip(others, other_ids, strict=True):
+            # The boxes come first: a candidate far above may be closed and its id forgotten.
+            if (
+                other.class_id == candidate.class_id
+                and intersection(candidate.mask.box, other.mask.box, shared)
+                and self._groups.root(other_id) != self._groups.root(own_id)
+                and agree(candidate.mask, other.mask, shared)
+            ):
+                self._groups.unite(own_id, other_id)
+
+    def _claim_pixels(self, candidate: Candidate, own_id: int) -> None:
+        """Give the candidate the pixels where its evidence is the strongest so far."""
+        if self._owner is None:
+            self._owner = Strip(self._rows, self._width, np.int32)
+            self._claim = Strip(self._rows, self._width, np.float32)
+            self._owner.row_off = self._claim.row_off = self._closed_rows
+        y1, x1, y2, x2 = candidate.mask.box
+        window = Window(x1, y1, x2 - x1, y2 - y1)
+        claim, owner = self._claim.view(window), self._owner.view(window)
+        stronger = candidate.mask.cut(candidate.mask.box) & (candidate.evidence > claim)
+        claim[stronger] = candidate.evidence[stronger]
+        owner[stronger] = own_id
+
+    def close_band(self, mask: np.ndarray, probability: np.ndarray) -> list[MergedInstance]:
+        """Deal out the pixels of the next finished rows.
+
+        Args:
+            mask: [rows, X] bool: the final mask of the rows below those closed before.
+            probability: [rows, X]: the final probability there, for the regions' scores.
+
+        Returns:
+            The landslides that end above the band's last row: nothing can join them any more.
+        """
+        top, bottom = self._closed_rows, self._closed_rows + len(mask)
+        if self._owner is None:
+            owner = np.zeros(mask.shape, np.int32)
+        else:
+            owner = self._owner.pop(bottom)
+            self._claim.pop(bottom)
+            owner[~mask] = 0
+        self._add_regions(mask & (owner == 0), probability, owner, top)
+        for root, label_mask, row_off, col_off in self._split(owner):
+            self._groups.of(root).parts.append(PackedMask.pack(label_mask, top + row_off, col_off))
+        self._closed_rows = bottom
+        return self._emit(self._groups.close(bottom))
+
+    def finish(self) -> list[MergedInstance]:
+        """Return the landslides that are still open after the scene's last row."""
+        return self._emit(self._groups.close(None))
+
+    def _add_regions(
+        self, unclaimed: np.ndarray, probability: np.ndarray, owner: np.ndarray, top: int
+    ) -> None:
+        """Write the ids of the 4-connected regions of unclaimed mask pixels into `owner`.
+
+        Regions that continue one of the band above become one with it.
+        """
+        labels, count = ndimage.label(unclaimed)
+        ids = np.zeros(count + 1, np.int32)
+        areas = np.bincount(labels.ravel(), minlength=count + 1)
+        sums = np.bincount(labels[unclaimed], probability[unclaimed], minlength=count + 1)
+        for label, (rows, _) in enumerate(ndimage.find_objects(labels), start=1):
+            area = int(areas[label])
+            ids[label] = self._groups.new(
+                REGION_CLASS, float(sums[label]) / area, area, top + rows.stop
+            )
+        regions = ids[labels]
+        above = self._regions_above
+        touching = (above > 0) & (regions[0] > 0)
+        for upper, lower in np.unique(np.stack([above, regions[0]])[:, touching], axis=1).T:
+            self._groups.unite(int(upper), int(lower))
+        self._regions_above = regions[-1]
+        np.copyto(owner, regions, where=unclaimed)
+
+    def _split(self, owner: np.ndarray) -> Iterator[tuple[int, np.ndarray, int, int]]:
+        """Yield (root id, [h, w] bool, row_off, col_off) of each group's pixels in the band."""
+        owned = owner > 0
+        if not owned.any():
+            return
+        first = int(owner[owned].min())
+        present = np.bincount(owner[owned] - first) > 0
+        # Table from id - first to a label 1, 2, ... per group: no sorting of the whole band.
+        labels: dict[int, int] = {}
+        table = np.zeros(len(present), np.int32)
+        for offset in np.flatnonzero(present):
+            root = self._groups.root(first + int(offset))
+            table[offset] = labels.setdefault(root, len(labels) + 1)
+        labelled = np.zeros(owner.shape, np.int32)
+        labelled[owned] = table[owner[owned] - first]
+        for root, place in zip(labels, ndimage.find_objects(labelled), strict=True):
+            yield root, labelled[place] == labels[root], place[0].start, place[1].start
+
+    def _emit(self, groups: list[_Group]) -> list[MergedInstance]:
+        self.dissolved_count += sum(not group.parts for group in groups)
+        return [group.assemble() for group in groups if group.parts]
+
+
+def _box(window: Window) -> tuple[int, int, int, int]:
+    """Return a window as a box (y1, x1, y2, x2), scene pixels, half-open."""
+    return (
+        window.row_off,
+        window.col_off,
+        window.row_off + window.height,
+        window.col_off + window.width,
+    )
+
+
+def _without_evidence(candidate: Candidate) -> Candidate:
+    """Drop the evidence, the big part: only its own tile needs it."""
+    return replace(candidate, evidence=np.zeros((0, 0), np.float32))

@@ -1,0 +1,289 @@
+"""A whole map against polygons and masks: by hand, and against the in-memory numbers."""
+
+import json
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rasterio.windows import Window
+from shapely.geometry import box
+
+from landslide_rcnn.errors import GeoReferenceError, RasterError
+from landslide_rcnn.evaluation import maps
+from landslide_rcnn.evaluation.maps import evaluate_map, format_table
+from landslide_rcnn.files import OutputExistsError
+from tests.reference import merging, pixel_metrics
+
+CRS = "EPSG:32648"
+TRANSFORM = Affine(10, 0, 400_000, 0, -10, 3_700_000)
+
+
+def write_raster(path, array, crs=CRS, transform=TRANSFORM, nodata=None):
+    height, width = array.shape
+    profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "nodata": nodata}
+    with rasterio.open(
+        path, "w", dtype=array.dtype, crs=crs, transform=transform, **profile
+    ) as file:
+        file.write(array, 1)
+    return path
+
+
+def pixel_box(top, left, bottom, right):
+    """The map polygon of the pixels [top, bottom) x [left, right)."""
+    x, y = 400_000 + 10 * left, 3_700_000 - 10 * top
+    return box(x, y - 10 * (bottom - top), x + 10 * (right - left), y)
+
+
+def write_map(folder, probability, threshold=0.5, polygons=()):
+    """Write what `evaluate_map` reads of a map."""
+    folder.mkdir(exist_ok=True)
+    write_raster(folder / "probability.tif", probability.astype(np.float32), nodata=np.nan)
+    summary = {"threshold": threshold, "landslides": len(polygons)}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    if polygons:
+        table = gpd.GeoDataFrame({"id": range(len(polygons))}, geometry=list(polygons), crs=CRS)
+        table.to_file(folder / "landslides.gpkg", layer="landslides", driver="GPKG")
+    return folder
+
+
+def write_polygons(path, *polygons, crs=CRS):
+    gpd.GeoDataFrame(geometry=list(polygons), crs=CRS).to_crs(crs).to_file(path)
+    return path
+
+
+@pytest.fixture
+def by_hand(tmp_path):
+    """10 x 10 pixels. Predicted at 0.5: rows 0-3 of columns 0-3, and one false pixel.
+
+    True: rows 0-3 of columns 2-5 (half of it predicted), and rows 6-9 of columns 6-9, of which
+    rows 8-9 have no probability and the rest is predicted with 0.4.
+    """
+    probability = np.full((10, 10), 0.1)
+    probability[0:4, 0:4] = 0.8
+    probability[9, 0] = 0.6
+    probability[6:8, 6:10] = 0.4
+    probability[8:10, 6:10] = np.nan
+    folder = write_map(
+        tmp_path / "map", probability, polygons=[pixel_box(0, 0, 4, 4), pixel_box(9, 0, 10, 1)]
+    )
+    truth = write_polygons(tmp_path / "truth.gpkg", pixel_box(0, 2, 4, 6), pixel_box(6, 6, 10, 10))
+    return folder, truth
+
+
+def test_a_map_by_hand(by_hand):
+    metrics = evaluate_map(*by_hand)
+    assert metrics["pixels"] == {"evaluated": 92, "left_out": 8, "true_landslide": 24}
+    at_map = metrics["at_map_threshold"]
+    assert [at_map[name] for name in ("threshold", "tp", "fp", "fn", "tn")] == [0.5, 8, 9, 16, 59]
+    assert at_map["precision"] == 8 / 17
+    assert at_map["recall"] == 8 / 24
+    assert at_map["f1"] == 16 / 41
+    assert at_map["iou"] == 8 / 33
+    assert at_map["miou"] == pytest.approx((8 / 33 + 59 / 84) / 2)
+    assert at_map["overall_accuracy"] == 67 / 92
+    best = metrics["at_best_threshold"]
+    # At 0.4 the second landslide's 8 pixels come in, and no false one.
+    assert 0.1 < best["threshold"] <= 0.4
+    assert [best[name] for name in ("tp", "fp", "fn", "tn")] == [16, 9, 8, 59]
+    # Half of the first landslide is found, nothing of what is left of the second.
+    assert metrics["landslides"] == {"predicted": 2, "true": 2, "true_found": 1}
+    assert metrics["notes"] == []
+    assert set(metrics["definition"]) >= {"precision", "miou", "true_found", "at_best_threshold"}
+
+
+def test_a_mask_says_the_same_as_polygons(by_hand, tmp_path):
+    truth = np.zeros((10, 10), np.uint8)
+    truth[0:4, 2:6] = truth[6:10, 6:10] = 255
+    path = write_raster(tmp_path / "truth.tif", truth)
+    from_mask, from_polygons = evaluate_map(by_hand[0], path), evaluate_map(*by_hand)
+    for entry in ("pixels", "at_map_threshold", "at_best_threshold", "landslides"):
+        assert from_mask[entry] == from_polygons[entry]
+    assert "4-connected regions" in from_mask["notes"][0]
+
+
+def test_nodata_of_a_true_mask_is_unknown_unless_it_is_zero(by_hand, tmp_path):
+    truth = np.zeros((10, 10), np.uint8)
+    truth[0:4, 2:6] = 1
+    truth[5, :] = 255
+    unknown = evaluate_map(by_hand[0], write_raster(tmp_path / "a.tif", truth, nodata=255))
+    assert unknown["pixels"] == {"evaluated": 82, "left_out": 18, "true_landslide": 16}
+    assert unknown["landslides"]["true"] == 1
+    zero = evaluate_map(by_hand[0], write_raster(tmp_path / "b.tif", truth, nodata=0))
+    assert zero["pixels"] == {"evaluated": 92, "left_out": 8, "true_landslide": 26}
+    untagged = evaluate_map(by_hand[0], write_raster(tmp_path / "c.tif", truth))
+    assert untagged["pixels"] == zero["pixels"]
+    assert untagged["at_map_threshold"] == zero["at_map_threshold"]
+
+
+def test_polygons_in_another_crs_are_reprojected_and_it_is_said(by_hand, tmp_path):
+    folder, truth = by_hand
+    degrees = tmp_path / "degrees.geojson"
+    gpd.read_file(truth).to_crs(4326).to_file(degrees)
+    metrics = evaluate_map(folder, degrees)
+    assert metrics["at_map_threshold"] == evaluate_map(folder, truth)["at_map_threshold"]
+    (note,) = metrics["notes"]
+    assert "reprojected from EPSG:4326 to the map's EPSG:32648" in note
+
+
+@pytest.mark.parametrize(
+    "within",
+    [
+        Window(6, 6, 4, 4),
+        (400_060, 3_699_900, 400_100, 3_699_940),
+        # Pixels count by their centres; what lies beyond the map is cut off.
+        (400_064, 3_699_000, 500_000, 3_699_936),
+        (400_056, 3_699_000, 500_000, 3_699_944),
+    ],
+)
+def test_only_the_part_within_counts(by_hand, within):
+    metrics = evaluate_map(*by_hand, within=within)
+    assert metrics["pixels"] == {"evaluated": 8, "left_out": 8, "true_landslide": 8}
+    assert metrics["at_map_threshold"]["recall"] == 0
+    assert metrics["at_best_threshold"]["recall"] == 1
+    assert metrics["landslides"] == {"predicted": 0, "true": 1, "true_found": 0}
+    assert metrics["within"] == {
+        "window": {"col_off": 6, "row_off": 6, "width": 4, "height": 4},
+        "bounds": [400_060, 3_699_900, 400_100, 3_699_940],
+    }
+
+
+def test_predicted_landslides_count_where_they_reach_in(by_hand):
+    left = evaluate_map(*by_hand, within=Window(0, 0, 2, 9))
+    assert left["landslides"]["predicted"] == 1
+    below = evaluate_map(*by_hand, within=Window(0, 4, 10, 6))
+    assert below["landslides"]["predicted"] == 1
+
+
+@pytest.mark.parametrize("within", [Window(10, 0, 5, 5), (0, 0, 10, 10), Window(2, 2, 0, 4)])
+def test_a_part_beside_the_map_is_refused(by_hand, within):
+    with pytest.raises(GeoReferenceError, match="must overlap the map.*left, bottom, right, top"):
+        evaluate_map(*by_hand, within=within)
+
+
+@pytest.mark.parametrize("as_mask", [False, True])
+@settings(max_examples=8, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    height=st.integers(1, 20),
+    width=st.integers(1, 20),
+    band_rows=st.integers(1, 7),
+)
+def test_bands_of_any_height_give_the_numbers_of_the_whole(
+    tmp_path_factory, as_mask, seed, height, width, band_rows
+):
+    folder = tmp_path_factory.mktemp("scene")
+    rng = np.random.default_rng(seed)
+    probability = rng.choice(np.linspace(0, 1, 11), (height, width))
+    valid = rng.random((height, width)) < 0.8
+    truth = rng.random((height, width)) < 0.5
+    truth[rng.integers(height), rng.integers(width)] = True
+    map_folder = write_map(folder / "map", np.where(valid, probability, np.nan), threshold=0.3)
+    regions = merging.connected_regions(truth)
+    if as_mask:
+        path = write_raster(folder / "truth.tif", truth.astype(np.uint8))
+        seen = merging.connected_regions(truth & valid)
+    else:
+        path = write_polygons(
+            folder / "truth.gpkg", *(pixel_box(y, x, y + 1, x + 1) for y, x in np.argwhere(truth))
+        )
+        seen = [{pixel} for pixel in merging.pixels_of(truth & valid)]
+    assert regions
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(maps, "BAND_ROWS", band_rows)
+        metrics = evaluate_map(map_folder, path)
+    predicted = probability.astype(np.float32) >= 0.3
+    expected = pixel_metrics.count_pixels(predicted, truth, valid)
+    assert {name: metrics["at_map_threshold"][name] for name in expected} == expected
+    found = [
+        region for region in seen if sum(predicted[pixel] for pixel in region) >= len(region) / 2
+    ]
+    assert metrics["landslides"]["true"] == len(seen)
+    assert metrics["landslides"]["true_found"] == len(found)
+
+
+def test_a_truth_outside_the_valid_part_gives_nulls(tmp_path):
+    probability = np.full((4, 8), 0.7)
+    probability[:, 4:] = np.nan
+    folder = write_map(tmp_path / "map", probability)
+    truth = write_polygons(tmp_path / "truth.gpkg", pixel_box(0, 5, 3, 7))
+    metrics = evaluate_map(folder, truth, tmp_path / "out")
+    for entry in ("at_map_threshold", "at_best_threshold"):
+        for name in ("precision", "recall", "f1", "iou", "miou"):
+            assert metrics[entry][name] is None
+    assert metrics["at_map_threshold"]["overall_accuracy"] == 0
+    assert metrics["at_best_threshold"]["threshold"] is None
+    assert metrics["landslides"] == {"predicted": 0, "true": 0, "true_found": 0}
+    written = (tmp_path / "out/metrics.json").read_text()
+    assert json.loads(written) == metrics
+    assert '"f1": null' in written
+    lines = format_table(metrics).splitlines()
+    assert lines[4].split() == ["f1", "-", "-"]
+
+
+def test_an_empty_true_mask_gives_nulls(tmp_path):
+    folder = write_map(tmp_path / "map", np.full((4, 8), 0.2))
+    truth = write_raster(tmp_path / "truth.tif", np.zeros((4, 8), np.uint8))
+    metrics = evaluate_map(folder, truth)
+    assert metrics["at_map_threshold"]["f1"] is None
+    assert metrics["at_map_threshold"]["overall_accuracy"] == 1
+    assert metrics["landslides"]["true"] == 0
+
+
+def test_the_table(by_hand):
+    lines = format_table(evaluate_map(*by_hand)).splitlines()
+    assert lines[0].split() == ["map", "threshold", "best", "threshold"]
+    table = {" ".join(line.split()[:-2]): line.split()[-2:] for line in lines[1:8]}
+    assert table["precision"] == ["0.471", "0.640"]
+    assert table["recall"] == ["0.333", "0.667"]
+    assert table["f1"] == ["0.390", "0.653"]
+    assert table["overall accuracy"] == ["0.728", "0.815"]
+    assert lines[9] == "landslides: 2 true, 1 of them found; 2 predicted"
+    assert lines[10].startswith(
+        "pixels: 92 evaluated, 24 of them true landslide; 8 without prediction or truth"
+    )
+
+
+def test_metrics_are_replaced_only_when_asked(by_hand, tmp_path):
+    evaluate_map(*by_hand, tmp_path / "out")
+    with pytest.raises(OutputExistsError, match="metrics.json"):
+        evaluate_map(*by_hand, tmp_path / "out")
+    evaluate_map(*by_hand, tmp_path / "out", overwrite=True)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["metrics.json"]
+
+
+@pytest.mark.parametrize(
+    "shape, transform, crs",
+    [
+        ((10, 9), TRANSFORM, CRS),
+        ((10, 10), Affine(10, 0, 400_005, 0, -10, 3_700_000), CRS),
+        ((10, 10), TRANSFORM, "EPSG:32647"),
+    ],
+)
+def test_a_mask_on_another_grid_is_refused(by_hand, tmp_path, shape, transform, crs):
+    path = write_raster(tmp_path / "other.tif", np.ones(shape, np.uint8), crs, transform)
+    with pytest.raises(GeoReferenceError, match=r"on the map's grid.*other\.tif.*gdalwarp"):
+        evaluate_map(by_hand[0], path)
+
+
+def test_a_mask_of_several_bands_is_refused(by_hand, tmp_path):
+    with rasterio.open(
+        tmp_path / "rgb.tif", "w", "GTiff", 10, 10, 3, CRS, TRANSFORM, "uint8"
+    ) as file:
+        file.write(np.ones((3, 10, 10), np.uint8))
+    with pytest.raises(RasterError, match="must have one band.*with 3"):
+        evaluate_map(by_hand[0], tmp_path / "rgb.tif")
+
+
+def test_a_folder_without_a_map_is_refused(tmp_path):
+    with pytest.raises(RasterError, match=r"must hold summary\.json.*Name the output folder"):
+        evaluate_map(tmp_path / "missing", tmp_path / "truth.gpkg")
+    (tmp_path / "summary.json").write_text("{")
+    with pytest.raises(RasterError, match="cannot be read"):
+        evaluate_map(tmp_path, tmp_path / "truth.gpkg")
+    (tmp_path / "summary.json").write_text('{"landslides": 1}')
+    with pytest.raises(RasterError, match="must hold threshold and landslides"):
+        evaluate_map(tmp_path, tmp_path / "truth.gpkg")

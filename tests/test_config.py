@@ -1,0 +1,169 @@
+"""Settings: defaults, checks, and the way through a card."""
+
+import numpy as np
+import pytest
+
+from landslide_rcnn.config import (
+    PAPER_EXPERIMENTS,
+    Config,
+    LandslideConfig,
+    experiment_config,
+    parse_settings,
+    setting_names,
+)
+from landslide_rcnn.errors import ConfigError, RegistryError
+
+
+def test_matterports_defaults():
+    config = Config()
+    expected = dict(
+        GPU_COUNT=1,
+        IMAGES_PER_GPU=2,
+        BATCH_SIZE=2,
+        STEPS_PER_EPOCH=1000,
+        VALIDATION_STEPS=50,
+        BACKBONE="resnet101",
+        FPN_CLASSIF_FC_LAYERS_SIZE=1024,
+        TOP_DOWN_PYRAMID_SIZE=256,
+        NUM_CLASSES=1,
+        RPN_ANCHOR_SCALES=(32, 64, 128, 256, 512),
+        RPN_NMS_THRESHOLD=0.7,
+        RPN_TRAIN_ANCHORS_PER_IMAGE=256,
+        PRE_NMS_LIMIT=6000,
+        POST_NMS_ROIS_TRAINING=2000,
+        POST_NMS_ROIS_INFERENCE=1000,
+        USE_MINI_MASK=True,
+        MINI_MASK_SHAPE=(56, 56),
+        GRADIENT_CLIP_NORM=5.0,
+        IMAGE_RESIZE_MODE="square",
+        IMAGE_MIN_DIM=800,
+        IMAGE_MAX_DIM=1024,
+        TRAIN_ROIS_PER_IMAGE=200,
+        ROI_POSITIVE_RATIO=0.33,
+        MASK_SHAPE=[28, 28],
+        MAX_GT_INSTANCES=100,
+        DETECTION_MAX_INSTANCES=100,
+        DETECTION_MIN_CONFIDENCE=0.7,
+        DETECTION_NMS_THRESHOLD=0.3,
+        LEARNING_RATE=0.001,
+        LEARNING_MOMENTUM=0.9,
+        WEIGHT_DECAY=0.0001,
+        TRAIN_BN=False,
+        ROI_ALIGN_SAMPLES=1,
+    )
+    assert {name: getattr(config, name) for name in expected} == expected
+    np.testing.assert_allclose(config.MEAN_PIXEL, [123.7, 116.8, 103.9], rtol=1e-6)
+    assert list(config.IMAGE_SHAPE) == [1024, 1024, 3]
+    assert config.IMAGE_META_SIZE == 13
+
+
+def test_a_subclass_overrides_and_computes():
+    class Mine(Config):
+        NAME = "mine"
+        IMAGES_PER_GPU = 3
+        GPU_COUNT = 2
+        NUM_CLASSES = 1 + 4
+        IMAGE_RESIZE_MODE = "crop"
+        IMAGE_MIN_DIM = 128
+        MY_OWN = "kept"
+        LOSS_WEIGHTS = {"mrcnn_mask_loss": 2.0}
+
+    config = Mine()
+    assert config.BATCH_SIZE == 6 and list(config.IMAGE_SHAPE) == [128, 128, 3]
+    assert config.IMAGE_META_SIZE == 17 and config.MY_OWN == "kept"
+    assert config.LOSS_WEIGHTS["mrcnn_mask_loss"] == 2 and config.LOSS_WEIGHTS["rpn_bbox_loss"] == 1
+
+
+def test_a_set_batch_size_is_kept():
+    assert Config(BATCH_SIZE=5).BATCH_SIZE == 5
+
+
+def test_the_papers_experiments_differ_in_what_the_paper_says():
+    found = {
+        name: (c.BACKBONE, c.BOTTOM_UP_PATH, c().LOSS_WEIGHTS["mrcnn_mask_edge_loss"])
+        for name, c in PAPER_EXPERIMENTS.items()
+    }
+    assert found == {
+        "resnet101": ("resnet101", False, 0.0),
+        "resnext50": ("resnext50", False, 0.0),
+        "resnext101": ("resnext101", False, 0.0),
+        "resnext50-n": ("resnext50", True, 0.0),
+        "resnext50-n-edge": ("resnext50", True, 1.0),
+    }
+    assert experiment_config("resnet101", NUM_CLASSES=3).NUM_CLASSES == 3
+    with pytest.raises(RegistryError, match="Received: 'vgg'.*resnext50-n-edge"):
+        experiment_config("vgg")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (dict(IMAGE_MAX_DIM=250), "multiple of 64.*IMAGE_MAX_DIM=250.*Use 128"),
+        (dict(BACKBONE="vgg"), "BACKBONE must be one of.*resnext50.*Received: BACKBONE='vgg'"),
+        (dict(NUM_CLASSES=0), "NUM_CLASSES must be a whole number of at least 1"),
+        (dict(TRAIN_ROIS_PER_IMAGE="many"), "TRAIN_ROIS_PER_IMAGE must be a whole number"),
+        (dict(RPN_NMS_THRESHOLD=7), "between 0 and 1"),
+        (dict(MASK_SHAPE=[56, 56]), "MASK_SHAPE must be twice MASK_POOL_SIZE"),
+        (dict(RPN_ANCHOR_SCALES=(8, 16)), "five levels"),
+        (dict(LOSS_WEIGHTS={"edge": 1}), "LOSS_WEIGHTS may name only"),
+        (dict(MEAN_PIXEL=[1.0, 2.0]), "one value a channel.*2 values.*IMAGE_CHANNEL_COUNT=3"),
+        (dict(BACKBON="resnet50"), "Did you mean BACKBONE"),
+        (dict(STD_PIXEL=0.0), "STD_PIXEL must be positive"),
+    ],
+)
+def test_what_cannot_work_is_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        LandslideConfig(**settings)
+
+
+def test_bands_without_values_of_their_own_are_warned_about():
+    with pytest.warns(UserWarning, match="MEAN_PIXEL has no values for 5 bands"):
+        config = LandslideConfig(IMAGE_CHANNEL_COUNT=5)
+    assert config.MEAN_PIXEL.shape == config.STD_PIXEL.shape == (5,)
+
+
+def test_every_setting_survives_the_way_through_a_card():
+    changed = dict(
+        NAME="other",
+        GPU_COUNT=2,
+        IMAGES_PER_GPU=3,
+        BATCH_SIZE=7,
+        PRECISION="float32",
+        BACKBONE="resnet26",
+        TOP_DOWN_PYRAMID_SIZE=48,
+        BOTTOM_UP_PATH=False,
+        NUM_CLASSES=5,
+        IMAGE_CHANNEL_COUNT=2,
+        MEAN_PIXEL=[1.5, 2.5],
+        STD_PIXEL=[3.5, 4.5],
+        IMAGE_MIN_DIM=64,
+        IMAGE_MAX_DIM=128,
+        RPN_ANCHOR_SCALES=(1, 2, 3, 4, 5),
+        LOSS_WEIGHTS={"rpn_class_loss": 3.0},
+        TRAIN_BN=False,
+        OPTIMIZER="adamw",
+        WARMUP_STEPS=9,
+    )
+    first = LandslideConfig(**changed).to_dict()
+    again = Config.from_dict(first).to_dict()
+    assert again == first and set(first) == set(setting_names())
+    assert first["BATCH_SIZE"] == 7 and first["STD_PIXEL"] == [3.5, 4.5]
+
+
+def test_settings_from_the_command_line():
+    found = parse_settings(["BACKBONE=resnet50", "RPN_ANCHOR_SCALES=(8, 16)", "NAME=x"])
+    assert found == {
+        "BACKBONE": "resnet50",
+        "RPN_ANCHOR_SCALES": (8, 16),
+        "NAME": "x",
+    }
+    with pytest.raises(ConfigError, match="NAME=VALUE"):
+        parse_settings(["BACKBONE"])
+    with pytest.raises(ConfigError, match="Did you mean LEARNING_RATE"):
+        parse_settings(["LEARNING_RAT=1"])
+
+
+def test_display_prints_every_setting(capsys):
+    LandslideConfig().display()
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in setting_names()) and "IMAGE_SHAPE" in printed

@@ -1,0 +1,83 @@
+"""Rooms import only rooms below them, and the door opens without TensorFlow."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "landslide_rcnn"
+
+# Each room, and the rooms that it may import besides itself.
+BASE = {"errors", "files", "prediction", "versions", "config"}
+ALLOWED = {
+    "errors": set(),
+    "files": {"errors"},
+    "prediction": set(),
+    "versions": set(),
+    "config": {"errors"},
+    "precision": set(),
+    "geo": BASE,
+    "data": BASE | {"geo"},
+    "nn": {"errors"},
+    "weights": BASE,
+    "training": BASE | {"data", "nn", "precision"},
+    "model": BASE | {"data", "nn", "precision", "weights", "training"},
+    "inference": BASE | {"geo", "data"},
+    "evaluation": BASE | {"geo", "data", "inference"},
+    "visualize": BASE | {"geo", "data", "inference", "evaluation"},
+    "workflows": BASE
+    | {"geo", "data", "weights", "training", "model", "inference", "evaluation", "visualize"},
+    "utils": BASE | {"data"},
+    "cli": BASE | {"geo", "data", "evaluation", "workflows"},
+}
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def imports_of(path: Path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("landslide_rcnn"):
+            if node.module == "landslide_rcnn":
+                yield from (f"landslide_rcnn.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (a.name for a in node.names if a.name.startswith("landslide_rcnn."))
+
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=[str(p.relative_to(PACKAGE)) for p in MODULES])
+def test_a_room_imports_only_what_it_may(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    if parts == ("__init__",):
+        return
+    room = parts[0]
+    used = {room_of(module) for module in imports_of(path)} - {room}
+    assert used <= ALLOWED[room], f"{room} may not import {sorted(used - ALLOWED[room])}"
+
+
+@pytest.mark.parametrize(
+    "module", ["landslide_rcnn", "landslide_rcnn.cli", "landslide_rcnn.geo.raster"]
+)
+def test_importing_does_not_load_tensorflow(module):
+    code = f"import sys, {module}; print('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("command", ["", "demo", "train", "detect", "evaluate"])
+def test_help_does_not_load_tensorflow(command):
+    code = (
+        "import sys\nfrom landslide_rcnn.cli import main\n"
+        f"try: main({[command, '--help'] if command else ['--help']})\n"
+        "except SystemExit as end: print('code', end.code)\n"
+        "print('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Usage:" in done.stdout and done.stdout.strip().endswith("code 0\nFalse")
