@@ -259,11 +259,9 @@ def _read_keras3(file: h5py.File) -> NamedWeights:
     named: NamedWeights = {}
 
     def visit(path: str, item: Any) -> None:
-        if isinstance(item, h5py.Group) and "vars" in item and "name" in item.attrs:
-            variables = item["vars"]
-            if len(variables):
-                order = sorted(variables, key=int)
-                named[_text(item.attrs["name"])] = [_dataset(variables, i) for i in order]
+        # A layer's arrays lie in a folder "vars" that carries the layer's name.
+        if isinstance(item, h5py.Group) and "name" in item.attrs and len(item):
+            named[_text(item.attrs["name"])] = [_dataset(item, i) for i in sorted(item, key=int)]
 
     file.visititems(visit)
     return named

@@ -1,0 +1,1 @@
+"""Arrays to samples to batches: datasets, tiles, augmentation, generated scenes."""

@@ -30,7 +30,7 @@ from landslide_rcnn.geo.vector import area_m2, polygons_of_mask, write_lines, wr
 
 EPSG = 32648
 WEST, NORTH = 400_000.0, 3_660_000.0  # of the upper left corner, metres
-MIN_SIDE = 128  # pixels; a smaller scene has no room for a valley
+MIN_SIDE = 256  # pixels; a smaller scene has no room for a valley and a landslide
 
 
 @dataclass(frozen=True)

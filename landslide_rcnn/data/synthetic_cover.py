@@ -14,7 +14,7 @@ import numpy as np
 from landslide_rcnn.data.synthetic_landslides import Landslide
 from landslide_rcnn.data.synthetic_terrain import Terrain, fractal_noise, hillshade
 
-FIELD_CELL = 62  # pixels; about one field in each square of this side on flat ground
+FIELD_CELL = 30  # pixels; one field is tried in each square of this side
 MAX_FIELD_SLOPE_DEG = 13.0
 ROAD_GRADE_SAMPLES = 3  # pixels between two points of a road's line
 GREENS = np.array([[0.15, 0.23, 0.12], [0.23, 0.32, 0.16], [0.33, 0.38, 0.21]])
@@ -61,7 +61,7 @@ def make_forest(
     dome = np.sqrt(np.maximum(1 - (distance / crown_size) ** 2, 0))
 
     flatness = np.clip(1 - terrain.slope_deg / 16, 0, 1)
-    meadow = np.clip((patches + 0.9 * flatness - 1.15) * 2.2, 0, 1)
+    meadow = np.clip((patches + 1.3 * flatness - 1.25) * 2.2, 0, 1)
     forest = 1 - meadow
     canopy = cv2.GaussianBlur(dome * crown_size * 0.75 * forest, (0, 0), 0.7)
 
@@ -149,7 +149,7 @@ def paint_fields(
     for top in range(0, height, FIELD_CELL):
         for left in range(0, width, FIELD_CELL):
             centre = rng.uniform(0, FIELD_CELL, 2) + (left, top)
-            size = rng.uniform(24, 74), rng.uniform(20, 46)
+            size = rng.uniform(26, 84), rng.uniform(17, 44)
             # Along the nearest stretch of the river, as strips of a valley floor are.
             index = np.abs(terrain.river[:-1, 0] - centre[0]).argmin()
             step_x, step_y = terrain.river[index + 1] - terrain.river[index]

@@ -166,13 +166,13 @@ def _shape(
     mask = ndimage.binary_fill_holes(mask)
     if mask.sum() < MIN_AREA:
         return None
-    tangent = np.gradient(path, axis=0)[::2][nearest]
+    tangent = np.gradient(path, STEP, axis=0)[::2][nearest]
     offset = np.take_along_axis(offsets, nearest[..., None, None], axis=2)[:, :, 0]
-    side = np.sign(tangent[..., 0] * offset[..., 1] - tangent[..., 1] * offset[..., 0])
+    across = tangent[..., 0] * offset[..., 1] - tangent[..., 1] * offset[..., 0]
     return Landslide(
         window,
         mask,
         steps[::2][nearest].astype(np.float32),
-        (side * distance / half_width).astype(np.float32),
+        (across / half_width).astype(np.float32),
         radius,
     )

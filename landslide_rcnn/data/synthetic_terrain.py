@@ -14,8 +14,10 @@ import numpy as np
 import scipy.fft
 
 VALLEY_TAN = 0.52  # of the flanks' mean inclination, about 27 degrees
-VALLEY_REACH = 340.0  # pixels from the river over which the flanks rise, then level out
-FLOODPLAIN = 88.0  # pixels on both sides of the river where the ground is nearly flat
+VALLEY_REACH = 340.0  # pixels from the river over which the flanks rise, then level out;
+VALLEY_REACH_SHARE = 0.33  # at least this share of the scene's height
+FLOODPLAIN_SHARE = 0.15  # of the scene's height, on both sides of the river: nearly flat ground,
+FLOODPLAIN_RANGE = (64.0, 88.0)  # within these, pixels: a river has one size in every scene
 SUN_AZIMUTH_DEG, SUN_ALTITUDE_DEG = 315.0, 45.0  # the cartographer's light, from the north-west
 
 
@@ -71,8 +73,9 @@ def make_terrain(rng: np.random.Generator, height: int, width: int) -> Terrain:
     cv2.polylines(canvas, [np.round(river).astype(np.int32)], False, 0, 1)
     distance = cv2.distanceTransform(canvas, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
-    from_plain = np.maximum(distance - FLOODPLAIN, 0)
-    flank = VALLEY_TAN * VALLEY_REACH * np.tanh(from_plain / VALLEY_REACH)
+    from_plain = np.maximum(distance - np.clip(FLOODPLAIN_SHARE * height, *FLOODPLAIN_RANGE), 0)
+    reach = max(VALLEY_REACH, VALLEY_REACH_SHARE * height)
+    flank = VALLEY_TAN * reach * np.tanh(from_plain / reach)
     ruggedness = 1 - np.exp(-from_plain / 60)
     # The zero lines of the noise become gullies: an absolute value is creased there.
     gullies = np.abs(fractal_noise(rng, height, width, 300, 2.2))

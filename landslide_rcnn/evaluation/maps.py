@@ -32,7 +32,13 @@ from landslide_rcnn.inference.tiled import LAYER, POLYGONS_NAME, PROBABILITY_NAM
 METRICS_NAME = "metrics.json"
 BAND_ROWS = 256
 
-Bounds = Sequence[float]
+MAP_DEFINITIONS = {
+    **DEFINITIONS,
+    "true_found": f"true landslides of which at least {FOUND_SHARE:.0%} of the valid pixels are "
+    "predicted at the map's threshold",
+    "at_best_threshold": "the threshold with the highest F1 on this very truth: an upper bound, "
+    "not a fair estimate",
+}
 
 
 def evaluate_map(
@@ -41,7 +47,7 @@ def evaluate_map(
     output_dir: str | Path | None = None,
     *,
     overwrite: bool = False,
-    within: Window | Bounds | None = None,
+    within: Window | Sequence[float] | None = None,
 ) -> dict[str, Any]:
     """Compare a map with the truth.
 
@@ -62,6 +68,7 @@ def evaluate_map(
 
     Raises:
         RasterError: A file is missing or unreadable.
+        DatasetError: The polygon file holds no polygon.
         GeoReferenceError: The truth has no CRS or another grid, or `within` misses the map.
         OutputExistsError: `metrics.json` is there already and `overwrite` is False.
     """
@@ -78,30 +85,18 @@ def evaluate_map(
         region = _region(scene, within)
         for window in _bands(region):
             _compare(scene, true_map, window, threshold, confusion, sweep)
-        true_count, found_count = true_map.found()
         result = {
             "prediction": str(prediction_dir),
             "truth": str(truth),
             "within": _describe(region, scene),
-            "pixels": {
-                "evaluated": confusion.total,
-                "left_out": region.height * region.width - confusion.total,
-                "true_landslide": confusion.tp + confusion.fn,
-            },
+            "pixels": _pixel_counts(region, confusion),
             "at_map_threshold": _metrics_at(threshold, confusion),
             "at_best_threshold": _best_metrics(sweep),
             "landslides": {
                 "predicted": _predicted_count(prediction_dir, summary, scene, region),
-                "true": true_count,
-                "true_found": found_count,
+                **true_map.found(),
             },
-            "definition": {
-                **DEFINITIONS,
-                "true_found": f"true landslides of which at least {FOUND_SHARE:.0%} of the valid "
-                "pixels are predicted at the map's threshold",
-                "at_best_threshold": "the threshold with the highest F1 on this very truth: "
-                "an upper bound, not a fair estimate",
-            },
+            "definition": MAP_DEFINITIONS,
             "notes": true_map.notes,
         }
     if output_dir is not None:
@@ -155,7 +150,7 @@ def _read_summary(prediction_dir: Path) -> dict[str, Any]:
     return summary
 
 
-def _region(scene: Scene, within: Window | Bounds | None) -> Window:
+def _region(scene: Scene, within: Window | Sequence[float] | None) -> Window:
     """Return the part of the scene to evaluate, whole pixels inside the scene.
 
     Raises:
@@ -205,6 +200,15 @@ def _compare(
     true, valid_mask = truth.compare(window, predicted, valid_mask)
     confusion.add(predicted, true, valid_mask)
     sweep.add(probability, true, valid_mask)
+
+
+def _pixel_counts(region: Window, confusion: ConfusionMatrix) -> dict[str, int]:
+    """Return how many pixels the numbers stand on."""
+    return {
+        "evaluated": confusion.total,
+        "left_out": region.height * region.width - confusion.total,
+        "true_landslide": confusion.tp + confusion.fn,
+    }
 
 
 def _metrics_at(threshold: float | None, confusion: ConfusionMatrix) -> dict[str, Any]:

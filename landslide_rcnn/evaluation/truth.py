@@ -6,6 +6,7 @@ and for each true landslide how much of it a prediction covers.
 Shape letters: h, w pixels of a window.
 """
 
+import contextlib
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from rasterio.windows import Window
 from landslide_rcnn.errors import GeoReferenceError, RasterError
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.vector import align_crs, rasterize_instances, read_polygons, same_crs
-from landslide_rcnn.inference.merge import InstanceMerger
+from landslide_rcnn.inference.merge import InstanceMerger, MergedInstance
 
 RASTER_SUFFIXES = (".tif", ".tiff", ".jp2", ".png", ".jpg", ".jpeg")
 
@@ -47,8 +48,8 @@ class Truth(Protocol):
             valid_mask: [h, w] bool: those of the given ones whose truth is known.
         """
 
-    def found(self) -> tuple[int, int]:
-        """Return (true landslides with a valid pixel, those found among them), at the end."""
+    def found(self) -> dict[str, int]:
+        """Return, at the end, `true`: landslides with a valid pixel, `true_found`: of them."""
 
     def close(self) -> None:
         """Close the file."""
@@ -94,9 +95,10 @@ class PolygonTruth:
         self._covered += np.bincount(ids[valid_mask & predicted], minlength=len(self._areas))
         return ids > 0, valid_mask
 
-    def found(self) -> tuple[int, int]:
-        areas, covered = self._areas[1:], self._covered[1:]
-        return int((areas > 0).sum()), int(((areas > 0) & (covered >= FOUND_SHARE * areas)).sum())
+    def found(self) -> dict[str, int]:
+        seen = self._areas[1:] > 0
+        found = seen & (self._covered[1:] >= FOUND_SHARE * self._areas[1:])
+        return {"true": int(seen.sum()), "true_found": int(found.sum())}
 
     def close(self) -> None:
         """Nothing is open."""
@@ -114,13 +116,15 @@ class MaskTruth:
     """
 
     def __init__(self, path: Path, scene: Scene) -> None:
-        self._mask = Scene(path, allow_no_crs=True)
-        if self._mask.band_count > 1:
-            raise RasterError(
-                f"A true mask must have one band. Received: {path} with "
-                f"{self._mask.band_count}. Keep one (gdal_translate -b 1), or give polygons."
-            )
-        _check_grid(self._mask, scene)
+        with contextlib.ExitStack() as until_checked:
+            self._mask = until_checked.enter_context(Scene(path, allow_no_crs=True))
+            if self._mask.band_count > 1:
+                raise RasterError(
+                    f"A true mask must have one band. Received: {path} with "
+                    f"{self._mask.band_count}. Keep one (gdal_translate -b 1), or give polygons."
+                )
+            _check_grid(self._mask, scene)
+            until_checked.pop_all()
         self.notes = ["The truth is a mask: its 4-connected regions are counted as landslides."]
         self._regions: InstanceMerger | None = None
         self._true_count = self._found_count = 0
@@ -138,15 +142,15 @@ class MaskTruth:
         self._count(self._regions.close_band(true & valid_mask, predicted))
         return true, valid_mask
 
-    def found(self) -> tuple[int, int]:
+    def found(self) -> dict[str, int]:
         if self._regions is not None:
             self._count(self._regions.finish())
-        return self._true_count, self._found_count
+        return {"true": self._true_count, "true_found": self._found_count}
 
     def close(self) -> None:
         self._mask.close()
 
-    def _count(self, regions: list) -> None:
+    def _count(self, regions: list[MergedInstance]) -> None:
         self._true_count += len(regions)
         self._found_count += sum(region.score >= FOUND_SHARE for region in regions)
 

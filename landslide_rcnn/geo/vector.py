@@ -119,7 +119,7 @@ def _repaired(polygon: BaseGeometry) -> BaseGeometry:
     parts = shapely.get_parts(shapely.make_valid(polygon))
     parts = shapely.get_parts(parts)  # of a collection of multipolygons
     polygons = parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
-    return polygons[0] if len(polygons) == 1 else shapely.multipolygons(polygons)
+    return polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(list(polygons))
 
 
 def align_crs(polygons: gpd.GeoDataFrame, scene: Scene) -> gpd.GeoDataFrame:
@@ -246,7 +246,7 @@ def polygons_of_mask(mask: np.ndarray, transform: Affine) -> BaseGeometry:
         mask.astype(np.uint8), mask=mask.astype(bool), connectivity=4, transform=transform
     )
     parts = [shapely.geometry.shape(outline) for outline, _ in shapes]
-    geometry = parts[0] if len(parts) == 1 else shapely.multipolygons(parts)
+    geometry = parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
     if not geometry.is_valid:  # two holes of one polygon that touch along their corners
         geometry = _repaired(geometry)
     return geometry

@@ -17,7 +17,7 @@ Shape letters: H, W pixels of a tile; X the scene's width; h, w pixels of a boun
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from rasterio.windows import Window
@@ -136,6 +136,29 @@ class _Groups:
         return groups
 
 
+@dataclass
+class _OpenTile:
+    """What is kept of a tile until no later tile can reach it.
+
+    `mask_boxes` [N, (y1, x1, y2, x2)] and `class_ids` [N] find the few masks worth comparing.
+    """
+
+    box: tuple[int, int, int, int]
+    ids: list[int]
+    masks: list[PackedMask]
+    mask_boxes: np.ndarray
+    class_ids: np.ndarray
+
+    def near(self, box: tuple[int, int, int, int], class_id: int) -> np.ndarray:
+        """Return the indexes of the masks of a class whose boxes overlap `box`.
+
+        A closed candidate, whose id is forgotten, lies above every later tile and never here.
+        """
+        below = (self.mask_boxes[:, 2:] > box[:2]).all(axis=1)
+        above = (self.mask_boxes[:, :2] < box[2:]).all(axis=1)
+        return np.flatnonzero(below & above & (self.class_ids == class_id))
+
+
 class InstanceMerger:
     """Unites the candidates of overlapping tiles; see the module's head for the two steps.
 
@@ -152,7 +175,7 @@ class InstanceMerger:
         self.dissolved_count = 0
         self._rows, self._width = rows, width
         self._groups = _Groups()
-        self._tiles: list[tuple[Window, list[int], list[Candidate]]] = []
+        self._tiles: list[_OpenTile] = []
         # Made at the first candidate: a model without instances needs neither.
         self._owner: Strip | None = None
         self._claim: Strip | None = None
@@ -167,42 +190,45 @@ class InstanceMerger:
             candidates: Of this tile, in scene pixels.
         """
         box = _box(window)
-        self._tiles = [tile for tile in self._tiles if _box(tile[0])[2] > window.row_off]
+        self._tiles = [tile for tile in self._tiles if tile.box[2] > window.row_off]
         ids = [
             self._groups.new(each.class_id, each.score, each.mask.area, each.mask.box[2])
             for each in candidates
         ]
-        # Within a tile: duplicates, and a part found beside its whole.
-        for index in range(1, len(ids)):
-            self._unite(candidates[index], ids[index], candidates[:index], ids[:index], box)
-        for other_window, other_ids, others in self._tiles:
-            shared = intersection(box, _box(other_window))
+        if not ids:
+            return
+        tile = _OpenTile(
+            box,
+            ids,
+            [each.mask for each in candidates],
+            np.array([each.mask.box for each in candidates]),
+            np.array([each.class_id for each in candidates]),
+        )
+        self._tiles.append(tile)  # with itself: duplicates in one tile, a part beside its whole
+        for other in self._tiles:
+            shared = intersection(box, other.box)
             if shared is not None:
                 for candidate, own_id in zip(candidates, ids, strict=True):
-                    self._unite(candidate, own_id, others, other_ids, shared)
+                    self._unite(candidate, own_id, other, shared)
         for candidate, own_id in zip(candidates, ids, strict=True):
             self._claim_pixels(candidate, own_id)
-        if ids:
-            self._tiles.append((window, ids, [_without_evidence(each) for each in candidates]))
 
     def _unite(
         self,
         candidate: Candidate,
         own_id: int,
-        others: list[Candidate],
-        other_ids: list[int],
+        other: "_OpenTile",
         shared: tuple[int, int, int, int],
     ) -> None:
-        """Unite a candidate with those of `others` that agree in the shared part of the tiles."""
-        for other, other_id in zip(others, other_ids, strict=True):
-            # The boxes come first: a candidate far above may be closed and its id forgotten.
-            if (
-                other.class_id == candidate.class_id
-                and intersection(candidate.mask.box, other.mask.box, shared)
-                and self._groups.root(other_id) != self._groups.root(own_id)
-                and agree(candidate.mask, other.mask, shared)
+        """Unite a candidate with those of a tile that agree in the shared part of both tiles."""
+        seen = intersection(candidate.mask.box, shared)
+        if seen is None:
+            return
+        for index in other.near(seen, candidate.class_id):
+            if self._groups.root(other.ids[index]) != self._groups.root(own_id) and agree(
+                candidate.mask, other.masks[index], shared
             ):
-                self._groups.unite(own_id, other_id)
+                self._groups.unite(own_id, other.ids[index])
 
     def _claim_pixels(self, candidate: Candidate, own_id: int) -> None:
         """Give the candidate the pixels where its evidence is the strongest so far."""
@@ -299,8 +325,3 @@ def _box(window: Window) -> tuple[int, int, int, int]:
         window.row_off + window.height,
         window.col_off + window.width,
     )
-
-
-def _without_evidence(candidate: Candidate) -> Candidate:
-    """Drop the evidence, the big part: only its own tile needs it."""
-    return replace(candidate, evidence=np.zeros((0, 0), np.float32))

@@ -77,7 +77,6 @@ def summary_of(
     table: PolygonTable,
     settings: MapSettings,
     counts: MapCounts,
-    *,
     seconds: float,
     card_summary: dict[str, Any] | None,
 ) -> dict[str, Any]:
@@ -94,7 +93,7 @@ def summary_of(
     """
     return {
         "landslides": len(polygons),
-        f"total_{table.area_column}": float(polygons[table.area_column].sum()),
+        f"total_{table.area_column}": round(float(polygons[table.area_column].sum()), 4),
         "landslide_pixels": counts.landslide_pixels,
         "left_out_small": {
             "landslides": table.small_count,

@@ -6,7 +6,14 @@ The flow, tile row by tile row; nothing grows with the scene's height but the li
                                        -> InstanceMerger -> PolygonTable -> landslides.gpkg
 
 Any `prediction.Predictor` works: instances come from the model where it has them, and are the
-connected regions of the final mask where it has not.
+connected regions of the final mask where it has not. What is written:
+
+- `probability.tif`: float32 in [0, 1], NaN where the scene is invalid. Not scaled to uint8: every
+  reader gets probabilities without knowing a scale, and thresholding it gives exactly `mask.tif`.
+- `mask.tif`: uint8; 1 where the probability reaches the threshold, else 0; 255 = nodata.
+- `landslides.gpkg`, layer `landslides`: one row a landslide, largest first. They do not overlap,
+  and with the small ones, which can be left out here, they cover exactly the ones of `mask.tif`.
+- `summary.json`: counts, areas, settings, versions.
 
 Shape letters: B tiles of a batch; H, W pixels of a tile; C bands; X the scene's width.
 """
@@ -103,16 +110,8 @@ def predict_scene(
 ) -> MapResult:
     """Map the landslides of a scene.
 
-    Writes, all on the scene's exact grid and in its CRS, and all four or none:
-
-    - `probability.tif`: float32 in [0, 1], NaN where the scene is invalid. Not scaled to uint8:
-      every reader gets probabilities without knowing a scale, and thresholding the file gives
-      exactly `mask.tif`.
-    - `mask.tif`: uint8; 1 where the probability reaches `threshold`, 0, or 255 = nodata.
-    - `landslides.gpkg`, layer `landslides`: one row a landslide, largest first. The landslides
-      do not overlap, and before the small ones are left out they cover exactly the ones of
-      `mask.tif`, which keeps the small ones.
-    - `summary.json`: counts, areas, settings, versions.
+    Writes the four files of the module's head, all or none, in the scene's CRS and the rasters
+    on its exact grid.
 
     Args:
         predictor: The model.
@@ -145,15 +144,8 @@ def predict_scene(
         counts = _write_rasters(predictor, scene, staging, settings, table, progress)
         polygons = table.table()
         write_polygons(polygons, staging / POLYGONS_NAME, LAYER)
-        summary = summary_of(
-            scene,
-            polygons,
-            table,
-            settings,
-            counts,
-            seconds=time.perf_counter() - started,
-            card_summary=card_summary,
-        )
+        seconds = time.perf_counter() - started
+        summary = summary_of(scene, polygons, table, settings, counts, seconds, card_summary)
         write_json(staging / SUMMARY_NAME, summary)
     return MapResult(output_dir, polygons, summary)
 

@@ -54,6 +54,7 @@ class PolygonTable:
     small_count: int = 0
     small_pixels: int = 0
     _rows: list[tuple[BaseGeometry, float, int, int]] = field(default_factory=list)
+    _pixel_areas: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.min_area_m2 > 0 and self.crs is None:
@@ -82,18 +83,23 @@ class PolygonTable:
             return 0.0
         height, width = instance.mask.shape
         row, col = instance.row_off + height // 2, instance.col_off + width // 2
-        corners = ((col, row), (col + 1, row), (col + 1, row + 1), (col, row + 1))
-        pixel = Polygon([self.transform * corner for corner in corners])
-        return instance.pixel_count * float(
-            np.asarray(area_m2(gpd.GeoSeries([pixel]), self.crs))[0]
-        )
+        return instance.pixel_count * self._pixel_area_m2(row, col)
+
+    def _pixel_area_m2(self, row: int, col: int) -> float:
+        """Return the ground area of one pixel; in degrees it depends on the latitude."""
+        key = row if self.crs.is_geographic else 0
+        if key not in self._pixel_areas:
+            corners = ((col, row), (col + 1, row), (col + 1, row + 1), (col, row + 1))
+            pixel = Polygon([self.transform * corner for corner in corners])
+            self._pixel_areas[key] = float(area_m2(gpd.GeoSeries([pixel]), self.crs)[0])
+        return self._pixel_areas[key]
 
     def table(self) -> gpd.GeoDataFrame:
         """Return the landslides, largest first: id (from 1), class_id, score, area, geometry."""
         columns = list(zip(*self._rows, strict=True)) or [[], [], [], []]
         geometry = gpd.GeoSeries(list(columns[0]), crs=self.crs)
         pixels = np.asarray(columns[3], np.int64)
-        areas = pixels if self.crs is None else np.asarray(area_m2(geometry, self.crs), float)
+        areas = pixels if self.crs is None else area_m2(geometry, self.crs)
         table = gpd.GeoDataFrame(
             {
                 "class_id": np.asarray(columns[2], np.int32),

@@ -9,7 +9,6 @@ import numpy as np
 from landslide_rcnn.config import LandslideConfig
 from landslide_rcnn.data.readers import MaskFolderDataset
 
-
 PIXEL_SIZE_M = 0.8
 
 

@@ -27,7 +27,7 @@ def prediction_of(boxes, scores, masks, class_ids=None) -> TilePrediction:
     return TilePrediction(np.zeros((6, 8), np.float32), instances)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(1, 12), st.integers(1, 20), st.integers(0, 2**32 - 1), st.floats(0.02, 1))
 def test_a_packed_mask_gives_back_its_pixels(height, width, seed, share):
     rng = np.random.default_rng(seed)
@@ -118,7 +118,7 @@ def test_one_common_piece_among_many_ties_two_views_together():
     assert not agree(packed(["#........#####"]), packed(["####"]), shared)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 7), st.integers(1, 9), st.floats(0.1, 0.9))
 def test_agree_is_its_slow_twin(seed, height, width, share):
     rng = np.random.default_rng(seed)

@@ -87,7 +87,7 @@ def scenes(draw):
     return mask, tile_size, overlap
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(scenes())
 def test_a_perfect_detector_gives_the_connected_regions_of_the_scene(scene):
     mask, tile_size, overlap = scene
@@ -103,7 +103,7 @@ def test_a_perfect_detector_gives_the_connected_regions_of_the_scene(scene):
     assert all(score == pytest.approx(0.9) for _, score, _ in found)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(scenes(), st.integers(0, 2**32 - 1))
 def test_without_instances_the_regions_of_the_mask_come_out(scene, seed):
     mask, tile_size, overlap = scene
@@ -140,7 +140,7 @@ def random_candidates(rng, window, height, width) -> list[Candidate]:
     return candidates
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(scenes(), st.integers(0, 2**32 - 1))
 def test_contradicting_candidates_are_merged_as_by_the_slow_twin(scene, seed):
     mask, tile_size, overlap = scene
