@@ -15,19 +15,19 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyproj
 import rasterio
 from affine import Affine
 from rasterio.coords import BoundingBox
 from rasterio.crs import CRS
 from rasterio.enums import MaskFlags, Resampling
-from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.transform import array_bounds
 from rasterio.windows import Window
 
 from landslide_rcnn.errors import GeoReferenceError, RasterError, ShapeError
 from landslide_rcnn.files import atomic_path
+from landslide_rcnn.geo.ground import pixel_size_m
 from landslide_rcnn.geo.opening import one_line, open_raster
 from landslide_rcnn.geo.validity import OutsideMap, colour_bands, needs_outside_map, outside_map
 from landslide_rcnn.geo.windows import part_inside, size_of
@@ -329,31 +329,6 @@ class RasterWriter:
                 f"A result must be writable. Received: {self.path} ({one_line(error)}). "
                 "Check the folder's permissions and the free space."
             ) from error
-
-
-def pixel_size_m(crs: CRS | None, transform: Affine, height: int, width: int) -> float | None:
-    """Return the mean ground size of a pixel at a scene's centre, metres; None without CRS.
-
-    The mean is the geometric one of a step along a row and a step along a column.
-    """
-    if crs is None:
-        return None
-    if crs.is_geographic:
-        geod = pyproj.CRS.from_wkt(crs.to_wkt()).get_geod()
-        column, row = width / 2, height / 2
-        steps = ((column - 0.5, row, column + 0.5, row), (column, row - 0.5, column, row + 0.5))
-        lengths = [
-            geod.inv(*(transform * (x1, y1)), *(transform * (x2, y2)))[2]
-            for x1, y1, x2, y2 in steps
-        ]
-    else:
-        try:
-            metres_per_unit = crs.linear_units_factor[1]
-        except CRSError:
-            return None
-        steps = ((transform.a, transform.d), (transform.b, transform.e))
-        lengths = [np.hypot(*step) * metres_per_unit for step in steps]
-    return float(np.sqrt(lengths[0] * lengths[1]))
 
 
 def _selected_bands(dataset: DatasetReader, bands: Sequence[int] | None, path: Path) -> list[int]:

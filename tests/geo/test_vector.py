@@ -10,7 +10,7 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from rasterio.windows import Window
@@ -229,6 +229,7 @@ def test_nothing_to_rasterize(geometry):
     assert labels.shape == (4, 5) and not labels.any()
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(3, 20))
 def test_rasterized_by_tiles_as_in_one_piece(seed, tile_size):
     rng = np.random.default_rng(seed)
