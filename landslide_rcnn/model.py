@@ -463,7 +463,7 @@ def _unmold(detections, masks, window_px, molded_shape, image_shape) -> Instance
     boxes = detections[kept, :4] * [height - 1, width - 1, height - 1, width - 1] + [0, 0, 1, 1]
     y1, x1, y2, x2 = window_px
     scale = np.array([image_shape[0] / (y2 - y1), image_shape[1] / (x2 - x1)] * 2)
-    boxes = (boxes - [y1, x1, y1, x1]) * scale
+    boxes = np.round((boxes - [y1, x1, y1, x1]) * scale)  # whole pixels, as matterport's
     instances = [
         (box, crop, score, class_id)
         for (crop, box), score, class_id in zip(

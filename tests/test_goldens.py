@@ -125,7 +125,7 @@ def test_detector_equals_matterports(tmp_path):
     np.testing.assert_allclose(result["rois"], golden["result_rois"], atol=1)
     np.testing.assert_allclose(result["scores"], golden["result_scores"], atol=1e-3)
     pixels = result["masks"].sum(axis=(0, 1))
-    np.testing.assert_allclose(pixels, golden["result_mask_pixels"], rtol=0.01, atol=2)
+    np.testing.assert_allclose(pixels, golden["result_mask_pixels"], rtol=0.01)
 
 
 def write_matterport_file(path, arrays):

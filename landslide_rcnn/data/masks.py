@@ -99,8 +99,10 @@ def paste_mask(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Resample one mask of the mask head onto the pixels of its box.
 
-    The mask's cells divide the box evenly; a pixel takes the bilinear value at its centre
-    (beyond the centres of the outer cells: the outer cells' value).
+    The mask's cells divide the box evenly; a pixel takes the bilinear value at its centre. Beyond
+    the centres of the outer cells the mask falls off towards 0, but never below its own smallest
+    value: a mask that is landslide everywhere fills its box. (As matterport's, which resizes by
+    skimage with a constant border and clips to the mask's range.)
 
     Args:
         mask: [h, w] float in [0, 1].
@@ -118,7 +120,7 @@ def paste_mask(
     y1, x1, y2, x2 = (float(value) for value in box)
     (top, bottom), rows = _bilinear_weights(y1, y2, height, mask.shape[0])
     (left, right), columns = _bilinear_weights(x1, x2, width, mask.shape[1])
-    crop = rows @ mask @ columns.T
+    crop = np.clip(rows @ mask @ columns.T, mask.min(), mask.max())
     return crop, np.array([top, left, bottom, right], np.int32)
 
 
@@ -135,22 +137,15 @@ def _bilinear_weights(
 
     Returns:
         first, last: The pixels whose centres lie in the interval and the image, half-open.
-        weights: [last - first, cells] float32; each row sums to 1.
+        weights: [last - first, cells] float32; a row sums to 1, less beyond the outer cells.
     """
     # The centre of pixel p is p + 0.5; ceil(x - 0.5) is the first pixel with its centre >= x.
     first = min(max(int(np.ceil(start - 0.5)), 0), limit)
     last = max(min(int(np.ceil(stop - 0.5)), limit), first)
     centres = np.arange(first, last) + 0.5
     positions = (centres - start) * (cells / max(stop - start, 1e-9)) - 0.5
-    positions = np.clip(positions, 0, cells - 1)
-    lower = np.minimum(positions.astype(np.int64), max(cells - 2, 0))
-    upper = np.minimum(lower + 1, cells - 1)
-    fraction = (positions - lower).astype(np.float32)
-    weights = np.zeros((last - first, cells), np.float32)
-    rows = np.arange(last - first)
-    weights[rows, lower] += 1 - fraction
-    weights[rows, upper] += fraction
-    return (first, last), weights
+    distance = np.abs(positions[:, None] - np.arange(cells))
+    return (first, last), np.maximum(1 - distance, 0).astype(np.float32)
 
 
 def _checked(bbox: np.ndarray) -> np.ndarray:

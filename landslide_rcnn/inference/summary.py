@@ -6,7 +6,6 @@ both into words for the file.
 
 import sys
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any
 
 import geopandas as gpd
@@ -14,8 +13,8 @@ import geopandas as gpd
 from landslide_rcnn.errors import ConfigError
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.inference.vectorize import PolygonTable
+from landslide_rcnn.versions import software_versions
 
-PACKAGES = ("landslide-rcnn", "keras", "tensorflow", "numpy", "rasterio", "geopandas", "shapely")
 PIXEL_COORDINATES = (
     "pixels of the scene (x = column, y = row, counted downwards): the scene has no CRS"
 )
@@ -123,7 +122,7 @@ def summary_of(
         "seconds": round(seconds, 2),
         "peak_memory_mb": peak_memory_mb(),
         "model": card_summary,
-        "versions": versions(),
+        "versions": software_versions(),
     }
 
 
@@ -136,14 +135,3 @@ def peak_memory_mb() -> float | None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Bytes on macOS, kilobytes elsewhere.
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
-
-
-def versions() -> dict[str, str | None]:
-    """Return the versions of Python and of the packages a map depends on; None = not installed."""
-    found: dict[str, str | None] = {"python": sys.version.split()[0]}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = None
-    return found

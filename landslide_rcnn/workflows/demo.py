@@ -153,8 +153,8 @@ def _draw(scene, result: MapResult, window: Window, metrics: dict, path: Path) -
                 "F1": scores["f1"],
                 "IoU": scores["iou"],
             },
-            title="Landslides in the part of the scene that was never trained on",
-            subtitle="Generated imagery; trained on the west of the same scene",
+            title="Landslides in the held-out part",
+            subtitle="A generated scene; trained on its west, judged on its east",
         )
     with atomic_path(path) as partial:
         figure.savefig(partial, dpi=110)

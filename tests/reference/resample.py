@@ -38,5 +38,6 @@ def paste(mask: np.ndarray, box, height: int, width: int) -> np.ndarray:
             if y1 <= i + 0.5 < y2 and x1 <= j + 0.5 < x2:
                 y = (i + 0.5 - y1) / (y2 - y1) * mask.shape[0] - 0.5
                 x = (j + 0.5 - x1) / (x2 - x1) * mask.shape[1] - 0.5
-                result[i, j] = bilinear_at(mask, y, x)
+                value = bilinear_at(np.pad(mask, 1), y + 1, x + 1)
+                result[i, j] = min(max(value, mask.min()), mask.max())
     return result
