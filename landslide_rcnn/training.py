@@ -34,7 +34,8 @@ class DetectorTrainer(keras.Model):
     Args:
         network: What is trained.
         loss_weights: Weight of each of `nn.losses.COMPONENTS`; one of 0 is not computed.
-        l2: Added is l2 / size x sum of squares of each kernel that trains (matterport's).
+        l2: Added is l2 x mean square of every weight that trains, those of batch normalisation
+            left out (matterport's).
     """
 
     def __init__(self, network: MaskRCNNNetwork, loss_weights: dict[str, float], l2: float = 0.0):
@@ -56,9 +57,9 @@ class DetectorTrainer(keras.Model):
             total = total + weight * loss
         if self.l2 and training:
             for weight in self.network.trainable_weights:
-                if weight.name == "kernel":
-                    size = float(keras.ops.size(weight))
-                    total = total + self.l2 / size * keras.ops.sum(keras.ops.square(weight))
+                if weight.name not in ("gamma", "beta"):
+                    mean_square = keras.ops.mean(keras.ops.square(weight))
+                    total = total + self.l2 * mean_square
         return total
 
 
