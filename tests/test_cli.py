@@ -28,6 +28,8 @@ TINY = [
     "DETECTION_MAX_INSTANCES=5",
     "LEARNING_RATE=0.002",
     "OPTIMIZER=adamw",
+    "TRAIN_BN=False",
+    "STEPS_PER_EPOCH=40",
 ]
 
 
@@ -77,11 +79,12 @@ def tiles(tmp_path_factory):
 
 
 def write_scene(path, image, crs="EPSG:32648", transform=None):
+    """Four bands are four bands: without "MINISBLACK" the last would be taken as alpha."""
     transform = transform or from_origin(300000, 3700000, 2.0, 2.0)
     height, width, count = image.shape
     with rasterio.open(
         path, "w", driver="GTiff", height=height, width=width, count=count, dtype=image.dtype,
-        crs=crs, transform=transform,
+        crs=crs, transform=transform, photometric="MINISBLACK",
     ) as file:  # fmt: skip
         file.write(image.transpose(2, 0, 1))
 
@@ -108,7 +111,7 @@ def weights(tiles, tmp_path_factory):
     settings = [part for setting in TINY for part in ("--set", setting)]
     code, out, err = run(
         "train", "--train", f"{tiles}#train", "--val", f"{tiles}#val",
-        "--output", output, "--epochs", 25, "-q", *settings,
+        "--output", output, "--epochs", 4, "-q", *settings,
     )  # fmt: skip
     assert code == 0, err
     assert "val F1" in out and (output / "history.csv").exists()
@@ -153,7 +156,7 @@ class TestTheWholeWay:
             "--output",
             tmp_path,
         )
-        assert code == 0 and "F1" in out
+        assert code == 0 and "f1" in out
         metrics = json.loads((tmp_path / "metrics.json").read_text())
         assert metrics["at_best_threshold"]["f1"] > 0.7
 

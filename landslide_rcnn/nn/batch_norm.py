@@ -11,7 +11,8 @@ class BatchNorm(keras.layers.Layer):
 
     Args:
         epsilon: Added to the variance. It belongs to the weights: 1e-3 in matterport's.
-        momentum: Share of the old moving statistics kept a step.
+        momentum: Share of the old moving statistics kept a step; they follow within about 30
+            steps, so that short trainings are judged by their own.
         batch_statistics: Normalise by the batch's own statistics in training. False keeps the
             stored ones, right for small batches and for padded rois.
 
@@ -23,7 +24,7 @@ class BatchNorm(keras.layers.Layer):
         self,
         *,
         epsilon: float = 1e-3,
-        momentum: float = 0.99,
+        momentum: float = 0.97,
         batch_statistics: bool = True,
         **kwargs,
     ):

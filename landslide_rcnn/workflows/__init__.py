@@ -1,1 +1,1 @@
-"""What the commands do, each as one library call: train, detect, evaluate, demo."""
+"""What the commands do, each as one library call: train, detect, demo."""

@@ -1,5 +1,6 @@
 """A scene and a weight file -> a landslide inventory: `landslide-rcnn detect`."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from landslide_rcnn.files import refuse_to_overwrite
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.inference.tiled import OUTPUT_NAMES, MapResult, predict_scene
 from landslide_rcnn.weights import Card, read_card
+
+logger = logging.getLogger(__name__)
 
 
 def detect_scene(
@@ -50,6 +53,7 @@ def detect_scene(
     card = read_card(weights)
     with Scene(scene_path, bands=bands, allow_no_crs=no_crs) as scene:
         _check_bands(scene, card, weights)
+        _warn_of_other_resolution(scene, card)
         from landslide_rcnn.model import MaskRCNN  # loads TensorFlow: not before the checks
 
         settings = {} if batch_size is None else {"BATCH_SIZE": batch_size}
@@ -73,6 +77,20 @@ def detect_scene(
                 "backbone": card.config["BACKBONE"],
             },
             progress=progress,
+        )
+
+
+def _warn_of_other_resolution(scene: Scene, card: Card) -> None:
+    if scene.pixel_size_m is None or card.pixel_size_m is None:
+        return
+    ratio = scene.pixel_size_m / card.pixel_size_m
+    if not 0.5 <= ratio <= 2:
+        logger.warning(
+            "The weights were trained on pixels of %.3g m; %s has pixels of %.3g m. Landslides "
+            "look different at another scale: expect a poor map, or resample the scene first.",
+            card.pixel_size_m,
+            scene.path.name,
+            scene.pixel_size_m,
         )
 
 
