@@ -14,11 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from landslide_rcnn.config_rules import check, plain
 from landslide_rcnn.errors import ConfigError, RegistryError
-
-BACKBONE_NAMES = ("resnet26", "resnet50", "resnet101", "resnext50", "resnext101")
-BACKBONE_STYLES = ("torchvision", "keras", "matterport")
-RESIZE_MODES = ("none", "square", "pad64", "crop")
 
 
 class Config:
@@ -50,7 +47,7 @@ class Config:
 
     # --- Backbone and pyramid --------------------------------------------------------------
 
-    # One of BACKBONE_NAMES.
+    # One of `config_rules.BACKBONES`.
     BACKBONE = "resnet101"
     # Whose weights fit: "matterport" (convolution biases, stride in the first 1 x 1, BN epsilon
     # 1e-3), "keras" (keras.applications v1: the same but epsilon 1.001e-5 and symmetric pooling)
@@ -164,11 +161,11 @@ class Config:
         self.IMAGE_SHAPE = np.array([side, side, channels])
         self.IMAGE_META_SIZE = 1 + 3 + 3 + 4 + 1 + self.NUM_CLASSES
         self.LOSS_WEIGHTS = {**Config.LOSS_WEIGHTS, **self.LOSS_WEIGHTS}
-        check(self)
+        check(self, setting_names(), list(Config.LOSS_WEIGHTS))
 
     def to_dict(self) -> dict[str, Any]:
         """Return every setting as plain JSON values, for the card of a weight file."""
-        return {name: _plain(getattr(self, name)) for name in setting_names()}
+        return {name: plain(getattr(self, name)) for name in setting_names()}
 
     @staticmethod
     def from_dict(settings: dict[str, Any]) -> "Config":
@@ -304,104 +301,6 @@ def parse_settings(assignments: list[str]) -> dict[str, Any]:
     return settings
 
 
-def check(config: Config) -> None:
-    """Check that a Config's settings can work together.
-
-    Raises:
-        ConfigError: The first rule that is broken, what was received, and the fix.
-    """
-    for rule, holds, fix in _rules(config):
-        try:
-            fine = holds()
-        except (TypeError, ValueError):
-            fine = False  # a value of the wrong kind breaks the rule that reads it
-        if not fine:
-            names = [name for name in setting_names() if name in rule]
-            received = ", ".join(f"{name}={_plain(getattr(config, name))!r}" for name in names)
-            raise ConfigError(f"{rule}. Received: {received}. {fix}.")
-
-
-def _rules(c: Config):
-    """Yield (rule naming its settings, test, fix)."""
-    choices = {
-        "BACKBONE": BACKBONE_NAMES,
-        "BACKBONE_STYLE": BACKBONE_STYLES,
-        "IMAGE_RESIZE_MODE": RESIZE_MODES,
-        "PRECISION": ("auto", "float32", "bfloat16"),
-        "ROI_ALIGN_SAMPLES": (1, 2),
-        "ROI_ALIGN_POOLING": ("max", "average"),
-        "OPTIMIZER": ("sgd", "adamw"),
-        "LEARNING_RATE_SCHEDULE": ("constant", "cosine"),
-        "TRAIN_BN": (True, False, None),
-    }
-    for name, allowed in choices.items():
-        yield (
-            f"{name} must be one of {', '.join(map(str, allowed))}",
-            lambda name=name, allowed=allowed: getattr(c, name) in allowed,
-            "Use one of these",
-        )
-    for name in (
-        "GPU_COUNT IMAGES_PER_GPU BATCH_SIZE NUM_CLASSES IMAGE_MIN_DIM IMAGE_MAX_DIM "
-        "IMAGE_CHANNEL_COUNT TRAIN_ROIS_PER_IMAGE POOL_SIZE MASK_POOL_SIZE MAX_GT_INSTANCES "
-        "PRE_NMS_LIMIT POST_NMS_ROIS_TRAINING POST_NMS_ROIS_INFERENCE DETECTION_MAX_INSTANCES "
-        "RPN_TRAIN_ANCHORS_PER_IMAGE RPN_ANCHOR_STRIDE TOP_DOWN_PYRAMID_SIZE "
-        "FPN_CLASSIF_FC_LAYERS_SIZE"
-    ).split():
-        yield (
-            f"{name} must be a whole number of at least 1",
-            lambda name=name: getattr(c, name) == int(getattr(c, name)) >= 1,
-            "Use a positive whole number",
-        )
-    for name in (
-        "RPN_NMS_THRESHOLD DETECTION_NMS_THRESHOLD DETECTION_MIN_CONFIDENCE ROI_POSITIVE_RATIO"
-    ).split():
-        yield (
-            f"{name} must lie between 0 and 1",
-            lambda name=name: 0 <= getattr(c, name) <= 1,
-            "Use a share, such as 0.5",
-        )
-    yield (
-        "IMAGE_MAX_DIM must be a multiple of 64 when IMAGE_RESIZE_MODE is square",
-        lambda: c.IMAGE_RESIZE_MODE != "square" or c.IMAGE_MAX_DIM % 64 == 0,
-        "Use 128, 256, 512, 1024, ...",
-    )
-    yield (
-        "IMAGE_MIN_DIM must be a multiple of 64 when IMAGE_RESIZE_MODE is crop or pad64",
-        lambda: c.IMAGE_RESIZE_MODE not in ("crop", "pad64") or c.IMAGE_MIN_DIM % 64 == 0,
-        "Use 128, 256, 512, 1024, ...",
-    )
-    yield (
-        "RPN_ANCHOR_SCALES and BACKBONE_STRIDES must name five levels each",
-        lambda: len(c.RPN_ANCHOR_SCALES) == len(c.BACKBONE_STRIDES) == 5,
-        "Give one scale for each of the strides 4, 8, 16, 32, 64",
-    )
-    yield (
-        "BACKBONE_STRIDES must be 4, 8, 16, 32, 64, which every backbone here has",
-        lambda: list(c.BACKBONE_STRIDES) == [4, 8, 16, 32, 64],
-        "Leave it as it is",
-    )
-    yield (
-        "MASK_SHAPE must be twice MASK_POOL_SIZE on both sides",
-        lambda: list(c.MASK_SHAPE) == [2 * c.MASK_POOL_SIZE] * 2,
-        "Use MASK_POOL_SIZE=14 with MASK_SHAPE=[28, 28], or 28 with [56, 56]",
-    )
-    yield (
-        "LEARNING_RATE must be positive",
-        lambda: c.LEARNING_RATE > 0,
-        "Use 1e-3, say",
-    )
-    yield (
-        "STD_PIXEL must be positive",
-        lambda: bool((np.asarray(c.STD_PIXEL) > 0).all()),
-        "Use 1 for matterport's normalisation",
-    )
-    yield (
-        f"LOSS_WEIGHTS may name only {', '.join(Config.LOSS_WEIGHTS)}",
-        lambda: set(c.LOSS_WEIGHTS) <= set(Config.LOSS_WEIGHTS),
-        "Mend the name",
-    )
-
-
 def _per_channel(name: str, value: Any, channels: int) -> np.ndarray:
     """Return [C] float32. One value serves every channel.
 
@@ -431,14 +330,3 @@ def _unknown_setting(name: str) -> ConfigError:
     near = difflib.get_close_matches(name, setting_names(), n=1)
     hint = f"Did you mean {near[0]}?" if near else "See landslide_rcnn/config.py for the names."
     return ConfigError(f"A setting must be an attribute of Config. Received: {name!r}. {hint}")
-
-
-def _plain(value: Any) -> Any:
-    """Turn NumPy values and tuples into what JSON knows."""
-    if isinstance(value, np.ndarray):
-        return [round(float(v), 6) for v in value]
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value

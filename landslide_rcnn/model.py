@@ -19,15 +19,14 @@ from keras import ops
 
 from landslide_rcnn import weights as weight_files
 from landslide_rcnn.config import Config
-from landslide_rcnn.data.batches import TrainingBatches, normalize_image
-from landslide_rcnn.data.dataset import Dataset, match_channels
-from landslide_rcnn.data.masks import paste_mask
-from landslide_rcnn.data.resize import resize_image
-from landslide_rcnn.errors import ConfigError, ShapeError, WeightsError
+from landslide_rcnn.data.batches import TrainingBatches
+from landslide_rcnn.data.dataset import Dataset
+from landslide_rcnn.errors import ConfigError, WeightsError
+from landslide_rcnn.molding import mold, unmold
 from landslide_rcnn.nn.mask_rcnn import DetectorSettings, MaskRCNNNetwork, build_mask_rcnn
 from landslide_rcnn.precision import building_in, resolve_precision
 from landslide_rcnn.prediction import Instances, TilePrediction, probability_of
-from landslide_rcnn.training import fit, set_trainable
+from landslide_rcnn.training import Checkpoint, fit, set_trainable
 
 CHECKPOINT = re.compile(
     r".*[/\\][\w-]+?(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})[/\\]mask_rcnn_[\w-]+?_(\d{4})(\.weights)?\.h5"
@@ -250,19 +249,17 @@ class MaskRCNN:
                 f"{self.epoch} are done. Use a larger number."
             )
             return None
-        train_batches = TrainingBatches(
-            train_dataset,
-            self.config,
+        augmenting = dict(
             augment=augment,
             augmentation=augmentation,
             no_augmentation_sources=no_augmentation_sources,
-            seed=seed,
         )
-        train_batches.verify(progress=bool(verbose))
+        train_batches = TrainingBatches(train_dataset, self.config, seed=seed, **augmenting)
         val_batches = None
         if val_dataset is not None:
             val_batches = TrainingBatches(val_dataset, self.config, shuffle=False, seed=seed)
-            val_batches.verify(progress=bool(verbose))
+        for batches in filter(None, (train_batches, val_batches)):
+            batches.verify(progress=bool(verbose))
         self.class_names = list(train_dataset.class_names)
         set_trainable(self.keras_model, layers)
         keras.utils.set_random_seed(seed)
@@ -270,7 +267,7 @@ class MaskRCNN:
         if checkpoints:
             callbacks += [
                 keras.callbacks.TensorBoard(self.log_dir, write_graph=False),
-                Checkpoint(self, self.checkpoint_path),
+                Checkpoint(self.save_weights, self.checkpoint_path),
             ]
         history = fit(
             self.keras_model,
@@ -326,7 +323,7 @@ class MaskRCNN:
         Images of one size after resizing go through the network in batches of BATCH_SIZE.
         """
         molded = [
-            self._mold(image, None if valid_masks is None else valid_masks[i])
+            mold(image, None if valid_masks is None else valid_masks[i], self.config)
             for i, image in enumerate(images)
         ]
         found: list[Instances | None] = [None] * len(molded)
@@ -344,7 +341,7 @@ class MaskRCNN:
                     np.stack([molded[i][1] for i in filled]),
                 )
                 for k, i in enumerate(part):
-                    found[i] = _unmold(
+                    found[i] = unmold(
                         outputs["detections"][k],
                         outputs["masks"][k],
                         molded[i][1],
@@ -365,25 +362,6 @@ class MaskRCNN:
             predictions.append(TilePrediction(probability, instances))
         return predictions
 
-    def _mold(self, image: np.ndarray, valid: np.ndarray | None):
-        """Resize and normalise one image: [h, w, C] float32 and its window [4] in pixels."""
-        if image.ndim != 3:
-            raise ShapeError(
-                f"An image is [H, W, C]. Received: shape {image.shape}. Add the channel axis."
-            )
-        image = match_channels(image, self.config.IMAGE_CHANNEL_COUNT, "the image")
-        c = self.config
-        mode = "pad64" if c.IMAGE_RESIZE_MODE == "crop" else c.IMAGE_RESIZE_MODE
-        resize = dict(
-            min_dim=c.IMAGE_MIN_DIM, max_dim=c.IMAGE_MAX_DIM, min_scale=c.IMAGE_MIN_SCALE, mode=mode
-        )
-        if valid is None:
-            valid = np.ones(image.shape[:2], bool)
-        usable, *_ = resize_image(valid[..., None].astype(np.float32), **resize)
-        image = np.where(valid[..., None], image, np.zeros((), image.dtype))
-        image, window, *_ = resize_image(image, **resize)
-        return normalize_image(image, usable[..., 0] > 0.999, c), np.asarray(window, np.float32)
-
     def _run(self, images: np.ndarray, windows_px: np.ndarray) -> dict[str, np.ndarray]:
         """Run the network on [B, H, W, C] and windows [B, 4] in pixels."""
         height, width = images.shape[1:3]
@@ -401,31 +379,6 @@ class MaskRCNN:
                 run = tf.function(self.keras_model.__call__, reduce_retracing=False)
             self._compiled["detect"] = run
         return self._compiled["detect"]
-
-
-class Checkpoint(keras.callbacks.Callback):
-    """Saves weights and card after each epoch, and removes all but the last few.
-
-    Args:
-        model: Whose weights.
-        path: With `{epoch:04d}` in it.
-        keep: Checkpoints kept. Those of a long training would fill a disk.
-    """
-
-    def __init__(self, model: MaskRCNN, path: str, keep: int = 3):
-        super().__init__()
-        self.owner, self.path, self.keep = model, path, keep
-        self.written: list[Path] = []
-
-    def on_epoch_end(self, epoch, logs=None):
-        metrics = {name: float(value) for name, value in (logs or {}).items()}
-        path = Path(self.path.format(epoch=epoch + 1))
-        self.owner.save_weights(path, metrics=metrics)
-        self.written.append(path)
-        for old in self.written[: -self.keep]:
-            old.unlink(missing_ok=True)
-            weight_files.card_path(old).unlink(missing_ok=True)
-        self.written = self.written[-self.keep :]
 
 
 def build_network(config: Config) -> MaskRCNNNetwork:
@@ -454,31 +407,3 @@ def default_band_names(count: int) -> list[str]:
 
 def _plain(value: Any) -> Any:
     return tuple(float(v) for v in value) if isinstance(value, np.ndarray | list | tuple) else value
-
-
-def _unmold(detections, masks, window_px, molded_shape, image_shape) -> Instances:
-    """Bring one image's detections [D, 6] and masks [D, h, w] back to its own pixels."""
-    height, width = molded_shape
-    kept = detections[:, 4] > 0
-    boxes = detections[kept, :4] * [height - 1, width - 1, height - 1, width - 1] + [0, 0, 1, 1]
-    y1, x1, y2, x2 = window_px
-    scale = np.array([image_shape[0] / (y2 - y1), image_shape[1] / (x2 - x1)] * 2)
-    boxes = np.round((boxes - [y1, x1, y1, x1]) * scale)  # whole pixels, as matterport's
-    instances = [
-        (box, crop, score, class_id)
-        for (crop, box), score, class_id in zip(
-            (paste_mask(m, b, *image_shape) for m, b in zip(masks[kept], boxes)),
-            detections[kept, 5],
-            detections[kept, 4],
-        )
-        if crop.size
-    ]
-    if not instances:
-        return Instances()
-    boxes, crops, scores, class_ids = zip(*instances)
-    return Instances(
-        boxes=np.asarray(boxes, np.int32).reshape(-1, 4),
-        scores=np.asarray(scores, np.float32),
-        class_ids=np.asarray(class_ids, np.int32),
-        mask_probabilities=tuple(crops),
-    )

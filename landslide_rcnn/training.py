@@ -10,6 +10,8 @@ import copy
 import re
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -18,6 +20,7 @@ from landslide_rcnn.data.batches import TrainingBatches
 from landslide_rcnn.errors import ConfigError, LandslideError
 from landslide_rcnn.nn.losses import COMPONENTS
 from landslide_rcnn.nn.mask_rcnn import MaskRCNNNetwork
+from landslide_rcnn.weights import card_path
 
 # Keys of `layers`: the first stage of the backbone that trains. Everything behind the backbone
 # trains with every key, whatever its name.
@@ -161,6 +164,31 @@ class StopOnNaN(keras.callbacks.Callback):
                 f"The loss must stay finite. Received: loss={loss} at step {batch + 1} of the "
                 "epoch. Use a smaller LEARNING_RATE, or WARMUP_STEPS; the last checkpoint is good."
             )
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Saves weights and card after each epoch, and removes all but the last few.
+
+    Args:
+        save: Writes weights and card: `save(path, metrics=...)`.
+        path: With `{epoch:04d}` in it.
+        keep: Checkpoints kept. Those of a long training would fill a disk.
+    """
+
+    def __init__(self, save: Callable[..., Any], path: str, keep: int = 3):
+        super().__init__()
+        self.save, self.path, self.keep = save, path, keep
+        self.written: list[Path] = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        path = Path(self.path.format(epoch=epoch + 1))
+        self.save(path, metrics=metrics)
+        self.written.append(path)
+        for old in self.written[: -self.keep]:
+            old.unlink(missing_ok=True)
+            card_path(old).unlink(missing_ok=True)
+        self.written = self.written[-self.keep :]
 
 
 SCHEDULES: dict[str, Callable[[float], Callable[[float], float]]] = {

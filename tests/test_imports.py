@@ -10,20 +10,22 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "landslide_rcnn"
 
 # Each room, and the rooms that it may import besides itself.
-BASE = {"errors", "files", "prediction", "versions", "config"}
+BASE = {"errors", "files", "prediction", "versions", "config", "config_rules"}
 ALLOWED = {
     "errors": set(),
     "files": {"errors"},
     "prediction": set(),
     "versions": set(),
-    "config": {"errors"},
+    "config": {"errors", "config_rules"},
+    "config_rules": {"errors"},
     "precision": set(),
     "geo": BASE,
     "data": BASE | {"geo"},
     "nn": {"errors"},
     "weights": BASE,
-    "training": BASE | {"data", "nn", "precision"},
-    "model": BASE | {"data", "nn", "precision", "weights", "training"},
+    "training": BASE | {"data", "nn", "weights"},
+    "molding": BASE | {"data"},
+    "model": BASE | {"data", "nn", "precision", "weights", "training", "molding"},
     "inference": BASE | {"geo", "data"},
     "evaluation": BASE | {"geo", "data", "inference"},
     "visualize": BASE | {"geo", "data", "inference", "evaluation"},

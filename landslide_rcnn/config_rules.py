@@ -1,0 +1,129 @@
+"""What the settings of a `Config` must fulfil, each rule with its fix. Used by `config.py`."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from landslide_rcnn.errors import ConfigError
+
+BACKBONES = ("resnet26", "resnet50", "resnet101", "resnext50", "resnext101")
+CHOICES = {
+    "BACKBONE": BACKBONES,
+    "BACKBONE_STYLE": ("torchvision", "keras", "matterport"),
+    "IMAGE_RESIZE_MODE": ("none", "square", "pad64", "crop"),
+    "PRECISION": ("auto", "float32", "bfloat16"),
+    "ROI_ALIGN_SAMPLES": (1, 2),
+    "ROI_ALIGN_POOLING": ("max", "average"),
+    "OPTIMIZER": ("sgd", "adamw"),
+    "LEARNING_RATE_SCHEDULE": ("constant", "cosine"),
+    "TRAIN_BN": (True, False, None),
+}
+COUNTS = """
+    GPU_COUNT IMAGES_PER_GPU BATCH_SIZE NUM_CLASSES IMAGE_MIN_DIM IMAGE_MAX_DIM IMAGE_CHANNEL_COUNT
+    TRAIN_ROIS_PER_IMAGE POOL_SIZE MASK_POOL_SIZE MAX_GT_INSTANCES PRE_NMS_LIMIT
+    POST_NMS_ROIS_TRAINING POST_NMS_ROIS_INFERENCE DETECTION_MAX_INSTANCES
+    RPN_TRAIN_ANCHORS_PER_IMAGE RPN_ANCHOR_STRIDE TOP_DOWN_PYRAMID_SIZE FPN_CLASSIF_FC_LAYERS_SIZE
+""".split()
+SHARES = """
+    RPN_NMS_THRESHOLD DETECTION_NMS_THRESHOLD DETECTION_MIN_CONFIDENCE ROI_POSITIVE_RATIO
+""".split()
+
+
+def check(config: Any, names: list[str], loss_names: list[str]) -> None:
+    """Check that a Config's settings can work together.
+
+    Args:
+        config: The `Config`.
+        names: Of all settings.
+        loss_names: Of all losses.
+
+    Raises:
+        ConfigError: The first rule that is broken, what was received, and the fix.
+    """
+    for rule, holds, fix in (*_single_rules(config), *_joint_rules(config, loss_names)):
+        try:
+            fine = holds()
+        except (TypeError, ValueError):
+            fine = False  # a value of the wrong kind breaks the rule that reads it
+        if not fine:
+            wrong = [name for name in names if name in rule]
+            received = ", ".join(f"{name}={plain(getattr(config, name))!r}" for name in wrong)
+            raise ConfigError(f"{rule}. Received: {received}. {fix}.")
+
+
+def _single_rules(c: Any) -> Iterator[tuple]:
+    """Yield (rule naming its setting, test, fix) of settings taken alone."""
+    for name, allowed in CHOICES.items():
+        yield (
+            f"{name} must be one of {', '.join(map(str, allowed))}",
+            lambda name=name, allowed=allowed: getattr(c, name) in allowed,
+            "Use one of these",
+        )
+    for name in COUNTS:
+        yield (
+            f"{name} must be a whole number of at least 1",
+            lambda name=name: getattr(c, name) == int(getattr(c, name)) >= 1,
+            "Use a positive whole number",
+        )
+    for name in SHARES:
+        yield (
+            f"{name} must lie between 0 and 1",
+            lambda name=name: 0 <= getattr(c, name) <= 1,
+            "Use a share, such as 0.5",
+        )
+
+
+def _joint_rules(c: Any, loss_names: list[str]) -> Iterator[tuple]:
+    """Yield (rule naming its settings, test, fix) of settings that need each other."""
+    yield (
+        "IMAGE_MAX_DIM must be a multiple of 64 when IMAGE_RESIZE_MODE is square",
+        lambda: c.IMAGE_RESIZE_MODE != "square" or c.IMAGE_MAX_DIM % 64 == 0,
+        "Use 128, 256, 512, 1024, ...",
+    )
+    yield (
+        "IMAGE_MIN_DIM must be a multiple of 64 when IMAGE_RESIZE_MODE is crop or pad64",
+        lambda: c.IMAGE_RESIZE_MODE not in ("crop", "pad64") or c.IMAGE_MIN_DIM % 64 == 0,
+        "Use 128, 256, 512, 1024, ...",
+    )
+    yield (
+        "RPN_ANCHOR_SCALES and BACKBONE_STRIDES must name five levels each",
+        lambda: len(c.RPN_ANCHOR_SCALES) == len(c.BACKBONE_STRIDES) == 5,
+        "Give one scale for each of the strides 4, 8, 16, 32, 64",
+    )
+    yield (
+        "BACKBONE_STRIDES must be 4, 8, 16, 32, 64, which every backbone here has",
+        lambda: list(c.BACKBONE_STRIDES) == [4, 8, 16, 32, 64],
+        "Leave it as it is",
+    )
+    yield (
+        "MASK_SHAPE must be twice MASK_POOL_SIZE on both sides",
+        lambda: list(c.MASK_SHAPE) == [2 * c.MASK_POOL_SIZE] * 2,
+        "Use MASK_POOL_SIZE=14 with MASK_SHAPE=[28, 28], or 28 with [56, 56]",
+    )
+    yield (
+        "LEARNING_RATE must be positive",
+        lambda: c.LEARNING_RATE > 0,
+        "Use 1e-3, say",
+    )
+    yield (
+        "STD_PIXEL must be positive",
+        lambda: bool((np.asarray(c.STD_PIXEL) > 0).all()),
+        "Use 1 for matterport's normalisation",
+    )
+    yield (
+        f"LOSS_WEIGHTS may name only {', '.join(loss_names)}",
+        lambda: set(c.LOSS_WEIGHTS) <= set(loss_names),
+        "Mend the name",
+    )
+
+
+def plain(value: Any) -> Any:
+    """Turn NumPy values and tuples into what JSON knows."""
+    if isinstance(value, np.ndarray):
+        return [round(float(v), 6) for v in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return value
