@@ -29,7 +29,7 @@ TINY = [
     "LEARNING_RATE=0.002",
     "OPTIMIZER=adamw",
     "TRAIN_BN=False",
-    "STEPS_PER_EPOCH=40",
+    "STEPS_PER_EPOCH=60",
 ]
 
 
@@ -54,26 +54,26 @@ def draw(rng, size=64, landslide=True):
     image = rng.integers(20, 70, (size, size, 3), dtype=np.uint8)
     mask = np.zeros((size, size), np.uint8)
     if landslide:
-        centre = tuple(int(v) for v in rng.integers(24, 40, 2))
-        cv2.ellipse(mask, centre, (18, 11), int(rng.integers(180)), 0, 360, 255, -1)
+        centre = tuple(int(v) for v in rng.integers(6, 58, 2))
+        cv2.ellipse(mask, centre, (15, 10), int(rng.integers(180)), 0, 360, 255, -1)
         image[mask > 0] = rng.integers(170, 230, (np.count_nonzero(mask), 3))
     return image, mask
 
 
 @pytest.fixture(scope="module")
 def tiles(tmp_path_factory):
-    """Six training and two validation tiles in Bijie's layout."""
+    """Twelve training and four validation tiles in Bijie's layout."""
     root = tmp_path_factory.mktemp("tiles")
     rng = np.random.default_rng(0)
     rows = ["file,county,part"]
-    for i in range(8):
+    for i in range(16):
         kind = "landslide" if i % 4 else "non-landslide"
         image, mask = draw(rng, landslide=kind == "landslide")
         for folder, array in (("image", image), ("mask", mask)):
             if kind == "landslide" or folder == "image":
                 (root / kind / folder).mkdir(parents=True, exist_ok=True)
                 cv2.imwrite(str(root / kind / folder / f"t{i}.png"), array)
-        rows.append(f"t{i}.png,here,{'val' if i in (3, 4) else 'train'}")
+        rows.append(f"t{i}.png,here,{'val' if i in (3, 4, 9, 14) else 'train'}")
     (root / "split.csv").write_text("\n".join(rows) + "\n")
     return root
 
@@ -95,9 +95,9 @@ def scene(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scene")
     rng = np.random.default_rng(1)
     image = rng.integers(20, 70, (150, 200, 3), dtype=np.uint8)
-    image[60:90, 50:100] = rng.integers(170, 230, (30, 50, 3))
+    image[60:78, 50:76] = rng.integers(170, 230, (18, 26, 3))
     write_scene(folder / "scene.tif", image)
-    polygon = shapely.box(300000 + 100, 3700000 - 180, 300000 + 200, 3700000 - 120)
+    polygon = shapely.box(300000 + 100, 3700000 - 156, 300000 + 152, 3700000 - 120)
     truth = gpd.GeoDataFrame(geometry=[polygon], crs="EPSG:32648")
     truth.to_file(folder / "truth.gpkg", layer="landslides")
     truth.to_crs("EPSG:4326").to_file(folder / "truth_wgs84.gpkg", layer="landslides")
@@ -158,7 +158,7 @@ class TestTheWholeWay:
         )
         assert code == 0 and "f1" in out
         metrics = json.loads((tmp_path / "metrics.json").read_text())
-        assert metrics["at_best_threshold"]["f1"] > 0.7
+        assert metrics["at_best_threshold"]["f1"] > 0.6
 
     def test_polygons_in_another_crs_are_reprojected_and_that_is_said(
         self, scene, mapped, tmp_path
