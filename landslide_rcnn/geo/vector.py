@@ -26,7 +26,7 @@ from shapely.geometry.base import BaseGeometry
 from landslide_rcnn.errors import DatasetError, GeoReferenceError, RasterError
 from landslide_rcnn.files import atomic_path
 from landslide_rcnn.geo.opening import local_file, one_line
-from landslide_rcnn.geo.raster import Scene
+from landslide_rcnn.geo.raster import NO_CRS_TAG, Scene
 from landslide_rcnn.geo.windows import size_of
 
 logger = logging.getLogger(__name__)
@@ -172,7 +172,7 @@ def write_polygons(polygons: gpd.GeoDataFrame, path: str | Path, layer: str) -> 
     """Write polygons to a GeoPackage, atomically.
 
     All become multipolygons, since a layer has one type. A table without rows, or without a CRS,
-    keeps its columns.
+    keeps its columns; without a CRS the layer's description says that coordinates are pixels.
 
     Raises:
         RasterError: The file cannot be written.
@@ -186,6 +186,8 @@ def write_lines(lines: gpd.GeoDataFrame, path: str | Path, layer: str) -> None:
 
 
 def _write_table(table: gpd.GeoDataFrame, path: str | Path, layer: str, kind: str) -> None:
+    # A GIS shows the description beside the layer, where an unknown CRS alone would be a riddle.
+    said = {"DESCRIPTION": "; ".join(NO_CRS_TAG.values())} if table.crs is None else {}
     try:
         with warnings.catch_warnings(), atomic_path(path) as partial:
             warnings.filterwarnings("ignore", message=".*'crs' was not provided.*")
@@ -196,6 +198,7 @@ def _write_table(table: gpd.GeoDataFrame, path: str | Path, layer: str, kind: st
                 driver="GPKG",
                 geometry_type=kind,
                 promote_to_multi=True,
+                layer_options=said,
             )
     except (DataSourceError, DataLayerError) as error:
         raise RasterError(

@@ -1,6 +1,8 @@
 """Polygons in and out, and between polygons and pixels."""
 
+import contextlib
 import logging
+import sqlite3
 from pathlib import Path
 
 import geopandas as gpd
@@ -85,6 +87,9 @@ def test_a_table_without_crs(tmp_path, rows, recwarn):
     read = read_polygons(tmp_path / "a.gpkg", allow_empty=True)
     assert read.crs is None and read.geometry.area.tolist() == [1, 4][:rows]
     assert not [warning for warning in recwarn if "crs" in str(warning.message)]
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.gpkg")) as file:
+        [(said,)] = file.execute("SELECT description FROM gpkg_contents")
+    assert "pixels" in said
 
 
 def test_lines_are_written_as_lines(tmp_path):
