@@ -184,8 +184,10 @@ class Config:
 class LandslideConfig(Config):
     """The improved Mask R-CNN of Liu et al. 2021: ResNeXt-50, bottom-up path, edge loss.
 
-    Tiles of 256 px, batch 4 and a learning rate of 1e-4 are the paper's. `DETECTION_MIN_CONFIDENCE`
-    is low because the threshold of a map is chosen on its probabilities afterwards.
+    Tiles of 256 px, batch 4 and a learning rate of 1e-4 are the paper's. It names no optimizer;
+    AdamW, since 1e-4 is small for SGD where training starts from random weights.
+    `DETECTION_MIN_CONFIDENCE` is low because the threshold of a map is chosen on its
+    probabilities afterwards.
     """
 
     NAME = "landslide"
@@ -208,7 +210,11 @@ class LandslideConfig(Config):
     USE_MINI_MASK = False
     DETECTION_MAX_INSTANCES = 50
     DETECTION_MIN_CONFIDENCE = 0.05
+    OPTIMIZER = "adamw"
+    WEIGHT_DECAY = 0.01
     LEARNING_RATE = 1e-4
+    LEARNING_RATE_SCHEDULE = "cosine"
+    WARMUP_STEPS = 100
     STEPS_PER_EPOCH = None
     VALIDATION_STEPS = None
     TRAIN_BN = None

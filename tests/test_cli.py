@@ -27,7 +27,7 @@ TINY = [
     "IMAGES_PER_GPU=2",
     "DETECTION_MAX_INSTANCES=5",
     "LEARNING_RATE=0.002",
-    "OPTIMIZER=adamw",
+    "WARMUP_STEPS=10",
     "TRAIN_BN=False",
     "STEPS_PER_EPOCH=60",
 ]

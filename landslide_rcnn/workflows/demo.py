@@ -45,11 +45,8 @@ class DemoConfig(LandslideConfig):
     MAX_GT_INSTANCES = 20
     DETECTION_MAX_INSTANCES = 20
     LOSS_WEIGHTS = {"mrcnn_mask_edge_loss": 0.1}
-    OPTIMIZER = "adamw"
     LEARNING_RATE = 1e-3
-    LEARNING_RATE_SCHEDULE = "cosine"
     WARMUP_STEPS = 30
-    WEIGHT_DECAY = 0.01
 
 
 @dataclass(frozen=True)

@@ -29,11 +29,7 @@ class BijieConfig(LandslideConfig):
     POST_NMS_ROIS_INFERENCE = 200
     MAX_GT_INSTANCES = 20
     LOSS_WEIGHTS = {"mrcnn_mask_edge_loss": 0.1}
-    OPTIMIZER = "adamw"
-    WEIGHT_DECAY = 0.01
     LEARNING_RATE = 5e-4
-    LEARNING_RATE_SCHEDULE = "cosine"
-    WARMUP_STEPS = 100
 
 
 class BijieResNet50Config(BijieConfig):
