@@ -6,13 +6,13 @@ Results go to stdout, progress and warnings to stderr. `--help` loads no TensorF
 
 import functools
 import logging
-import os
 import sys
 import warnings
 
 import click
 
 from landslide_rcnn.errors import LandslideError
+from landslide_rcnn.startup import import_keras_quietly
 
 
 def one_line_errors(command):
@@ -49,8 +49,6 @@ def quiet_option(command):
 @click.version_option(package_name="landslide_rcnn")
 def main() -> None:
     """Landslides out of imagery: train, detect, evaluate."""
-    # TensorFlow's start-up notes would bury a one-line error; warnings of ours stay.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     warnings.formatwarning = lambda message, *_, **__: f"Warning: {message}\n"
 
@@ -63,6 +61,7 @@ def main() -> None:
 @one_line_errors
 def demo(output, seed, overwrite, quiet) -> None:
     """Generate a scene, train on its west, map and judge its east. About four minutes."""
+    import_keras_quietly()
     from landslide_rcnn.workflows.demo import run_demo
 
     result = run_demo(output, seed=seed, overwrite=overwrite, progress=not quiet)
@@ -114,6 +113,7 @@ def train(
         allow_no_crs=no_crs,
     )
     train_set, val_set = open_dataset(train_data, **tiles), open_dataset(val_data, **tiles)
+    import_keras_quietly()
     from landslide_rcnn.workflows.train import train_model
 
     result = train_model(

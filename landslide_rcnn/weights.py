@@ -7,22 +7,26 @@ and their order, the class names, the threshold and the file's sha256. The card 
 of bands or scale an error instead of a bad map. No file is ever unpickled or run.
 """
 
+from __future__ import annotations
+
 import datetime
 import json
 import re
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
-import keras
 import numpy as np
 
 from landslide_rcnn.config import Config
 from landslide_rcnn.errors import WeightsError
 from landslide_rcnn.files import atomic_path, sha256_of, write_json
 from landslide_rcnn.versions import software_versions
+
+if TYPE_CHECKING:  # a card can be read, and refused, without waiting for TensorFlow
+    import keras
 
 NamedWeights = dict[str, list[np.ndarray]]
 
@@ -360,6 +364,8 @@ def find_weights(spec: str, config: Config) -> Path | None:
 
 
 def _fetch(url: str) -> Path:
+    import keras
+
     name = url.rsplit("/", 1)[-1]
     try:
         return Path(keras.utils.get_file(name, url, cache_subdir="landslide_rcnn"))

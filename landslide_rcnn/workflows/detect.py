@@ -8,6 +8,7 @@ from landslide_rcnn.errors import WeightsError
 from landslide_rcnn.files import refuse_to_overwrite
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.inference.tiled import OUTPUT_NAMES, MapResult, predict_scene
+from landslide_rcnn.startup import import_keras_quietly
 from landslide_rcnn.weights import Card, read_card
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,8 @@ def detect_scene(
     with Scene(scene_path, bands=bands, allow_no_crs=no_crs) as scene:
         _check_bands(scene, card, weights)
         _warn_of_other_resolution(scene, card)
-        from landslide_rcnn.model import MaskRCNN  # loads TensorFlow: not before the checks
+        import_keras_quietly()  # takes seconds: not before the checks
+        from landslide_rcnn.model import MaskRCNN
 
         settings = {} if batch_size is None else {"BATCH_SIZE": batch_size}
         model, _ = MaskRCNN.from_weights(weights, **settings)
