@@ -72,6 +72,8 @@ class Card:
     created: str = ""
     software: dict[str, str] = field(default_factory=dict)
     format: int = CARD_FORMAT
+    # The card of the weights that are being replaced, there only while they are.
+    former: dict[str, Any] | None = None
 
 
 def card_path(weights_path: str | Path) -> Path:
@@ -110,7 +112,10 @@ def read_card(weights_path: str | Path) -> Card:
             f"This version reads cards of format {CARD_FORMAT}. Received: format {card.format} in "
             f"{path}. Use the version that wrote it."
         )
-    if card.sha256 != sha256_of(weights_path):
+    digest = sha256_of(weights_path)
+    if card.former and card.former["sha256"] == digest:
+        return Card(**card.former)  # writing new weights was cut off; these are the former ones
+    if card.sha256 != digest:
         raise WeightsError(
             f"A weight file must be the one that its card describes. Received: {weights_path}, "
             "whose sha256 is another. Copy both again."
@@ -120,6 +125,8 @@ def read_card(weights_path: str | Path) -> Card:
 
 def save_weights(network: keras.Model, path: str | Path, card: Card) -> None:
     """Write a network's weights and their card; a crash leaves the former pair or the new one.
+
+    Between the two moves that takes, the new card carries the former one.
 
     Args:
         network: What to save; only weights, no optimizer.
@@ -131,11 +138,16 @@ def save_weights(network: keras.Model, path: str | Path, card: Card) -> None:
         raise WeightsError(
             f"Weight files end in .weights.h5. Received: {path.name}. Rename the output."
         )
+    try:
+        former = asdict(read_card(path))
+    except WeightsError:
+        former = None  # there is no good pair to keep
+    card.created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    card.software = software_versions()
     with atomic_path(path) as partial:
         network.save_weights(partial)
         card.sha256 = sha256_of(partial)
-    card.created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    card.software = software_versions()
+        write_json(card_path(path), {**asdict(card), "former": former})
     write_json(card_path(path), asdict(card))
 
 

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import pytest
 
+from landslide_rcnn import files, utils, visualize
 from landslide_rcnn import model as modellib
-from landslide_rcnn import utils, visualize
 from landslide_rcnn.config import Config
 from landslide_rcnn.errors import ConfigError, DatasetError, ShapeError, WeightsError
 from landslide_rcnn.training import TrainingDiverged, set_trainable
@@ -318,6 +318,27 @@ class TestDoors:
             read_card(path)
         with pytest.raises(WeightsError, match="end in .weights.h5"):
             model.save_weights(tmp_path / "w.h5")
+
+    def test_a_crash_between_weights_and_card_leaves_the_former_pair(self, tmp_path, monkeypatch):
+        model = self.small(tmp_path)
+        path = tmp_path / "w.weights.h5"
+        model.save_weights(path, threshold=0.4)
+        before = path.read_bytes()
+        replace = files.os.replace
+
+        def cut_off(source, target):
+            if str(target).endswith(".h5"):
+                raise KeyboardInterrupt
+            replace(source, target)
+
+        monkeypatch.setattr(files.os, "replace", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            model.save_weights(path, threshold=0.7)
+        monkeypatch.undo()
+        assert path.read_bytes() == before and read_card(path).threshold == 0.4
+        model.save_weights(path, threshold=0.7)
+        card = read_card(path)
+        assert card.threshold == 0.7 and card.former is None
 
     def test_find_last_says_what_is_missing(self, tmp_path):
         model = self.small(tmp_path / "logs")

@@ -4,6 +4,7 @@ train, val -> MaskRCNN.train -> after each epoch: val's F1 at its best threshold
            -> output/model.weights.h5 + model.card.json (the best), output/history.csv
 """
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,22 +126,29 @@ def train_model(
         print(report)
     keep_best = KeepBest(model, val, path)
     output_dir.mkdir(parents=True, exist_ok=True)
-    model.train(
-        train,
-        None,
-        learning_rate=config.LEARNING_RATE,
-        epochs=epochs,
-        layers=layers,
-        augmentation=augmentation,
-        augment=True,
-        minutes=minutes,
-        checkpoints=False,
-        custom_callbacks=[
-            keep_best,
-            keras.callbacks.CSVLogger(str(output_dir / "history.csv")),
-            *([ProgressBar()] if progress else []),
-        ],
-        verbose=0,
-    )
+    callbacks = [keep_best, keras.callbacks.CSVLogger(str(output_dir / "history.csv"))]
+    if progress:
+        callbacks.append(ProgressBar())
+    try:
+        model.train(
+            train,
+            None,
+            learning_rate=config.LEARNING_RATE,
+            epochs=epochs,
+            layers=layers,
+            augmentation=augmentation,
+            augment=True,
+            minutes=minutes,
+            checkpoints=False,
+            custom_callbacks=callbacks,
+            verbose=0,
+        )
+    except KeyboardInterrupt:
+        if keep_best.best:
+            print(
+                f"Interrupted. The best weights so far: {path}; --weights takes them.",
+                file=sys.stderr,
+            )
+        raise
     _, epoch, threshold, metrics = keep_best.best
     return TrainResult(path, epoch, threshold, metrics, report)
