@@ -1,9 +1,11 @@
 """`python -m samples.bijie train|evaluate`: arguments in, one library call, a table out."""
 
 import json
+from pathlib import Path
 
 import click
 
+from landslide_rcnn.cli import one_line_errors
 from landslide_rcnn.config import parse_settings
 from landslide_rcnn.evaluation.datasets import sweep_dataset
 from landslide_rcnn.evaluation.pixels import metrics_dict
@@ -18,18 +20,27 @@ def main() -> None:
 
 
 DATA = click.option("--data", required=True, help="Folder with split.csv and landslide/.")
+VARIANT = click.option(
+    "--variant", type=click.Choice(list(VARIANTS)), default="resnext50", show_default=True
+)
+
+
+def default_output(variant: str) -> Path:
+    """Where a variant's weights go, and are looked for, unless told otherwise."""
+    return Path("results") / f"bijie-{variant}"
 
 
 @main.command()
 @DATA
-@click.option("--output", required=True, help="Folder for the weights.")
+@click.option("--output", help="Folder for the weights.  [default: results/bijie-VARIANT]")
 @click.option("--weights", default="none", show_default=True, help="none, imagenet, coco, a file.")
-@click.option("--variant", type=click.Choice(list(VARIANTS)), default="resnext50")
+@VARIANT
 @click.option("--minutes", type=float, help="Stop after this time.")
-@click.option("--epochs", default=1000, show_default=True)
+@click.option("--epochs", default=40, show_default=True)
 @click.option("--layers", help="Layers that train, instead of the variant's.")
 @click.option("--set", "settings", multiple=True, help="NAME=VALUE for a Config attribute.")
-@click.option("--overwrite", is_flag=True)
+@click.option("--overwrite", is_flag=True, help="Replace results that are there.")
+@one_line_errors
 def train(data, output, weights, variant, minutes, epochs, layers, settings, overwrite) -> None:
     """Train on the train part; epoch and threshold are chosen on the val part."""
     config_class, variant_layers = VARIANTS[variant]
@@ -37,7 +48,7 @@ def train(data, output, weights, variant, minutes, epochs, layers, settings, ove
         config_class(**parse_settings(list(settings))),
         open_part(data, "train"),
         open_part(data, "val"),
-        output,
+        output or default_output(variant),
         weights=weights,
         layers=layers or variant_layers,
         epochs=epochs,
@@ -51,11 +62,13 @@ def train(data, output, weights, variant, minutes, epochs, layers, settings, ove
 
 @main.command()
 @DATA
-@click.option("--weights", required=True, help="A .weights.h5 with its card.")
-@click.option("--part", default="test", show_default=True)
-def evaluate(data, weights, part) -> None:
+@click.option("--weights", help="A .weights.h5 with its card.  [default: what train left]")
+@VARIANT
+@click.option("--part", default="test", show_default=True, help="A part of split.csv.")
+@one_line_errors
+def evaluate(data, weights, variant, part) -> None:
     """Judge weights on a part, at the threshold that their card carries."""
-    model, card = MaskRCNN.from_weights(weights)
+    model, card = MaskRCNN.from_weights(weights or default_output(variant) / "model.weights.h5")
     sweep = sweep_dataset(model, open_part(data, part))
     metrics = metrics_dict(sweep.confusion_at(card.threshold))
     metrics["threshold"] = card.threshold
