@@ -12,6 +12,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
+import shutil
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -373,6 +374,23 @@ def find_weights(spec: str, config: Config) -> Path | None:
             )
         return _fetch(IMAGENET_URL.format(name=config.BACKBONE))
     return Path(spec)
+
+
+def download_trained_weights(coco_model_path: str | Path, verbose: int = 1) -> None:
+    """Fetch matterport's COCO weights to a path; what training scripts for it call.
+
+    Args:
+        coco_model_path: Where the file goes, `mask_rcnn_coco.h5` by custom.
+        verbose: 0 prints nothing.
+
+    Raises:
+        WeightsError: There is no network; the message tells the way by hand.
+    """
+    if verbose:
+        print(f"Fetching {COCO_URL}")
+    fetched = _fetch(COCO_URL)
+    with atomic_path(coco_model_path) as partial:
+        shutil.copyfile(fetched, partial)
 
 
 def _fetch(url: str) -> Path:

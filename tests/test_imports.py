@@ -32,7 +32,7 @@ ALLOWED = {
     "visualize": BASE | {"geo", "data", "inference", "evaluation"},
     "workflows": BASE
     | {"geo", "data", "weights", "training", "model", "inference", "evaluation", "visualize"},
-    "utils": BASE | {"data"},
+    "utils": BASE | {"data", "weights"},
     "cli": BASE | {"geo", "data", "evaluation", "workflows"},
 }
 

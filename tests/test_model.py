@@ -300,6 +300,24 @@ class TestDoors:
         with pytest.raises(WeightsError, match="points elsewhere"):
             read_weights(tmp_path / "evil.h5")
 
+    def test_coco_weights_are_fetched_to_where_a_script_wants_them(self, tmp_path, monkeypatch):
+        def fetch(name, url, **kwargs):
+            assert url == utils.COCO_MODEL_URL
+            (tmp_path / "cache").write_bytes(b"weights")
+            return str(tmp_path / "cache")
+
+        monkeypatch.setattr(keras.utils, "get_file", fetch)
+        utils.download_trained_weights(tmp_path / "logs" / "mask_rcnn_coco.h5", verbose=0)
+        assert (tmp_path / "logs" / "mask_rcnn_coco.h5").read_bytes() == b"weights"
+
+        def no_network(*args, **kwargs):
+            raise Exception("URL fetch failure")  # what Keras raises
+
+        monkeypatch.setattr(keras.utils, "get_file", no_network)
+        with pytest.raises(WeightsError, match="URL fetch failure.*mask_rcnn_coco.h5 elsewhere"):
+            utils.download_trained_weights(tmp_path / "other.h5", verbose=0)
+        assert not (tmp_path / "other.h5").exists()
+
     def test_a_card_must_be_there_and_fit(self, tmp_path):
         model = self.small(tmp_path)
         path = tmp_path / "w.weights.h5"
