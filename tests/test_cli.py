@@ -217,14 +217,15 @@ class TestTheWholeWay:
         assert polygons.crs is None or polygons.crs.to_epsg() is None
         assert "area_m2" not in polygons.columns
 
-    def test_training_continues_from_weights_of_ours(self, tiles, weights, tmp_path):
+    def test_training_continues_from_weights_of_ours(self, tiles, weights, tmp_path, caplog):
         settings = [part for setting in TINY for part in ("--set", setting)]
         code, out, err = run(
-            "train", "--train", f"{tiles}#train", "--val", f"{tiles}#val", "--weights", weights,
+            "train", "--train", f"{tiles}#train", "--val", tiles, "--weights", weights,
             "--output", tmp_path / "again", "--epochs", 1, "-q", "--layers", "heads", *settings,
         )  # fmt: skip
         assert code == 0, err
         assert "missing" not in out
+        assert "12 of 16 validation images are training images too" in caplog.text
 
 
 class TestMistakes:

@@ -4,6 +4,7 @@ train, val -> MaskRCNN.train -> after each epoch: val's F1 at its best threshold
            -> output/model.weights.h5 + model.card.json (the best), output/history.csv
 """
 
+import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from landslide_rcnn.files import refuse_to_overwrite
 from landslide_rcnn.model import MaskRCNN
 from landslide_rcnn.weights import CLASS_LAYERS, LoadReport, card_path, find_weights
 from landslide_rcnn.workflows.progress import ProgressBar
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ def train_model(
                 f"{name} data must hold at least one landslide. Received: {counts['images']} "
                 "images without any. Check masks or polygons, and the part."
             )
+    _warn_of_shared_images(train, val)
     model = MaskRCNN("training", config, output_dir / "logs")
     model.class_names = list(train.class_names)
     model.pixel_size_m = train.pixel_size_m
@@ -152,3 +156,21 @@ def train_model(
         raise
     _, epoch, threshold, metrics = keep_best.best
     return TrainResult(path, epoch, threshold, metrics, report)
+
+
+def _warn_of_shared_images(train: Dataset, val: Dataset) -> None:
+    """Say how many images (tiles of a scene) are in both datasets."""
+
+    def images(dataset: Dataset) -> set:
+        infos = [info for info in dataset.image_info if info["path"] is not None]
+        return {(str(Path(info["path"]).resolve()), str(info.get("tile"))) for info in infos}
+
+    shared = len(images(train) & images(val))
+    if shared:
+        logger.warning(
+            "%d of %d validation images are training images too: epoch, threshold and scores "
+            "chosen on them are optimistic. Name different parts, such as FOLDER#train and "
+            "FOLDER#val.",
+            shared,
+            val.num_images,
+        )
