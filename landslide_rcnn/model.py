@@ -227,7 +227,8 @@ class MaskRCNN:
             augment: Random flips and quarter turns, exact and free.
             minutes: Stop after this time.
             seed: Of order, augmentation and drawing.
-            checkpoints: Write TensorBoard logs and a checkpoint after each epoch to `log_dir`.
+            checkpoints: Write TensorBoard logs and a checkpoint after each epoch to `log_dir`;
+                the last three checkpoints are kept.
             verbose: Keras' progress bar: "auto", 0, 1 or 2.
 
         Returns:

@@ -15,6 +15,7 @@ from typing import Any
 
 from rasterio.windows import Window
 from shapely.geometry import Polygon
+from tqdm import tqdm
 
 from landslide_rcnn.errors import GeoReferenceError, RasterError
 from landslide_rcnn.evaluation.pixels import (
@@ -48,6 +49,7 @@ def evaluate_map(
     *,
     overwrite: bool = False,
     within: Window | Sequence[float] | None = None,
+    progress: bool = True,
 ) -> dict[str, Any]:
     """Compare a map with the truth.
 
@@ -60,6 +62,7 @@ def evaluate_map(
         overwrite: Replace an earlier `metrics.json`.
         within: The part to evaluate, for instance the part never trained on: a rasterio window,
             or map bounds (left, bottom, right, top). Pixels whose centres lie in it count.
+        progress: Show a bar on stderr.
 
     Returns:
         What `metrics.json` holds: `pixels`, `at_map_threshold` and `at_best_threshold` (a
@@ -83,7 +86,8 @@ def evaluate_map(
         closing(open_truth(truth, scene)) as true_map,
     ):
         region = _region(scene, within)
-        for window in _bands(region):
+        windows = list(_bands(region))
+        for window in tqdm(windows, "Evaluating", unit="band", disable=not progress):
             _compare(scene, true_map, window, threshold, confusion, sweep)
         result = {
             "prediction": str(prediction_dir),

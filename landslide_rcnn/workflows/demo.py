@@ -109,7 +109,12 @@ def run_demo(
     )
     held_out = _window(HELD_OUT_COLUMNS)
     metrics = evaluate_map(
-        output_dir / "map", scene.polygons, output_dir, overwrite=overwrite, within=held_out
+        output_dir / "map",
+        scene.polygons,
+        output_dir,
+        overwrite=overwrite,
+        within=held_out,
+        progress=progress,
     )
     _draw(scene, result, held_out, metrics, picture)
     return DemoResult(metrics, result, _report(metrics, result, picture))

@@ -36,11 +36,11 @@ def some_anchors(rng, count=60):
     return norm_boxes(boxes, SIDE, SIDE)
 
 
-def rois_of(proposals, truth, count=16, **kwargs):
+def rois_of(proposals, truth, count=16, are_proposals=True, **kwargs):
     proposals = numpy(proposals)[None]
     return roi_targets(
         proposals,
-        np.ones(proposals.shape[:2], bool),
+        np.full(proposals.shape[:2], are_proposals),
         truth,
         **{
             **dict(
@@ -179,20 +179,8 @@ class TestRoiTargets:
             assert not numpy(part).any()
 
     def test_padding_is_not_used(self):
-        proposals = some_anchors(np.random.default_rng(0))
-        targets = roi_targets(
-            numpy(proposals)[None],
-            np.zeros((1, proposals.shape[0]), bool),
-            truth_of([], []),
-            count=6,
-            positive_ratio=0.5,
-            std_dev=STD,
-            mask_size=28,
-            masks_in_boxes=False,
-            image_height=SIDE,
-            image_width=SIDE,
-            seed=keras.random.SeedGenerator(0),
-        )
+        anchors = some_anchors(np.random.default_rng(0))
+        targets = rois_of(anchors, truth_of([], []), are_proposals=False)
         assert not numpy(targets.used).any()
 
 
