@@ -18,6 +18,7 @@ import keras
 from landslide_rcnn.config import Config
 from landslide_rcnn.data.batches import TrainingBatches
 from landslide_rcnn.errors import ConfigError, LandslideError
+from landslide_rcnn.nn.conv_norm import leaf_layers
 from landslide_rcnn.nn.losses import COMPONENTS
 from landslide_rcnn.nn.mask_rcnn import MaskRCNNNetwork
 from landslide_rcnn.weights import card_path
@@ -293,7 +294,7 @@ def set_trainable(network: MaskRCNNNetwork, layers: str) -> list[str]:
         ConfigError: The expression is none, or names no layer.
     """
     all_layers = network.leaf_layers()
-    behind_backbone = set(all_layers) - set(_leaf_names(network.backbone))
+    behind_backbone = set(all_layers) - set(leaf_layers(network.backbone))
     if layers in LAYER_KEYS:
         first = LAYER_KEYS[layers]
         chosen = {n for n in all_layers if n in behind_backbone or _stage(n) >= first}
@@ -313,10 +314,6 @@ def set_trainable(network: MaskRCNNNetwork, layers: str) -> list[str]:
     for name, layer in all_layers.items():
         layer.trainable = name in chosen
     return [name for name in all_layers if name in chosen]
-
-
-def _leaf_names(model: keras.Model) -> list[str]:
-    return [layer.name for layer in model.layers if layer.weights]
 
 
 def _stage(name: str) -> int:

@@ -12,6 +12,7 @@ from keras import ops
 from landslide_rcnn.config import Config
 from landslide_rcnn.model import MaskRCNN
 from landslide_rcnn.nn.backbones.resnet import build_resnet
+from landslide_rcnn.nn.conv_norm import leaf_layers
 from landslide_rcnn.nn.ops.boxes import norm_boxes
 from landslide_rcnn.nn.ops.nms import nms
 from landslide_rcnn.nn.ops.roi_align import roi_align
@@ -84,7 +85,7 @@ def test_backbones_equal_torchvisions(name, variant):
     for layer in {key.rpartition(".")[0] for key in arrays if not key.startswith("fc")}:
         found = [arrays[f"{layer}.{leaf}"] for leaf in leaves if f"{layer}.{leaf}" in arrays]
         found = [a.transpose(2, 3, 1, 0) if a.ndim == 4 else a for a in found]
-        model.get_layer(torchvision_names(layer)).set_weights(found)
+        leaf_layers(model)[torchvision_names(layer)].set_weights(found)
     levels = model(golden["image"])
     assert "C5" in golden
     for level in ("C2", "C3", "C4", "C5"):

@@ -42,11 +42,19 @@ class BatchNorm(keras.layers.Layer):
         self.moving_variance = self.add_weight(name="moving_variance", initializer="ones", **spec)
 
     def call(self, inputs, training=False):
-        if training and self.batch_statistics and self.trainable:
+        if self.uses_batch(training):
             return self._normalise_by_batch(inputs)
-        scale = self.gamma * ops.rsqrt(self.moving_variance + self.epsilon)
-        shift = self.beta - self.moving_mean * scale
+        scale, shift = self.scale_and_shift()
         return inputs * ops.cast(scale, inputs.dtype) + ops.cast(shift, inputs.dtype)
+
+    def uses_batch(self, training) -> bool:
+        """Return whether the batch's own statistics are used, in this mode."""
+        return bool(training and self.batch_statistics and self.trainable)
+
+    def scale_and_shift(self):
+        """Return what the stored statistics amount to: two [C], float32."""
+        scale = self.gamma * ops.rsqrt(self.moving_variance + self.epsilon)
+        return scale, self.beta - self.moving_mean * scale
 
     def _normalise_by_batch(self, inputs):
         if keras.backend.backend() == "tensorflow":

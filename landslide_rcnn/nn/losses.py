@@ -7,7 +7,7 @@ Shape letters: `landslide_rcnn.nn`.
 
 from keras import ops
 
-from landslide_rcnn.nn.ops.matching import take_rows
+from landslide_rcnn.nn.heads import own_class_masks
 from landslide_rcnn.nn.ops.sobel import sobel
 
 
@@ -43,16 +43,15 @@ def sigmoid_cross_entropy(targets, logits):
 def rpn_class_loss(outputs):
     """Softmax cross entropy of the drawn anchors, foreground against background."""
     targets = outputs["rpn_targets"]
-    logits = take_rows(outputs["rpn_class_logits"], targets.indices)
-    losses = softmax_cross_entropy(ops.cast(targets.positive, "int32"), logits)
+    positive = ops.cast(targets.positive, "int32")
+    losses = softmax_cross_entropy(positive, outputs["rpn_class_logits"])
     return masked_mean(losses, targets.used)
 
 
 def rpn_bbox_loss(outputs):
     """Smooth L1 of the positive anchors' deltas."""
     targets = outputs["rpn_targets"]
-    deltas = take_rows(outputs["rpn_bbox"], targets.indices)
-    return masked_mean(smooth_l1(targets.deltas, deltas), targets.positive)
+    return masked_mean(smooth_l1(targets.deltas, outputs["rpn_bbox"]), targets.positive)
 
 
 def mrcnn_class_loss(outputs):
@@ -78,8 +77,8 @@ def mrcnn_bbox_loss(outputs):
 
 def mrcnn_mask_loss(outputs):
     """Binary cross entropy of the positive rois' masks for their own class."""
-    targets, logits, positive = _own_masks(outputs)
-    return masked_mean(sigmoid_cross_entropy(targets, logits), positive)
+    targets, logits = outputs["mask_targets"], _own_masks(outputs)
+    return masked_mean(sigmoid_cross_entropy(targets.masks, logits), targets.used)
 
 
 def mrcnn_mask_edge_loss(outputs):
@@ -90,22 +89,14 @@ def mrcnn_mask_edge_loss(outputs):
 
     Source: Liu et al. 2021, eqs. 2 to 4.
     """
-    targets, logits, positive = _own_masks(outputs)
-    shape = ops.shape(targets)
-    flat = (-1, *targets.shape[2:])
-    difference = sobel(ops.reshape(ops.sigmoid(logits), flat)) - sobel(ops.reshape(targets, flat))
-    squared = ops.reshape(difference**2, (shape[0], shape[1], -1))
-    return masked_mean(squared, positive)
+    targets, logits = outputs["mask_targets"], _own_masks(outputs)
+    difference = sobel(ops.sigmoid(logits)) - sobel(targets.masks)
+    return masked_mean(difference**2, targets.used)
 
 
 def _own_masks(outputs):
-    """Return targets and own-class logits [B, M, h, w], and which are positive [B, M]."""
-    targets = outputs["roi_targets"]
-    logits = ops.cast(outputs["mrcnn_mask_logits"], "float32")  # [B, M, h, w, K]
-    count = logits.shape[1]
-    own = ops.one_hot(targets.class_ids[:, :count], logits.shape[-1], dtype="float32")
-    logits = ops.sum(logits * own[:, :, None, None, :], axis=-1)
-    return targets.masks, logits, targets.positive[:, :count]
+    """Return the positive rois' logits for their own class, [P, h, w]."""
+    return own_class_masks(outputs["mrcnn_mask_logits"], outputs["mask_targets"].class_ids)
 
 
 COMPONENTS = {

@@ -17,13 +17,22 @@ from keras import ops
 
 from landslide_rcnn.errors import ShapeError
 from landslide_rcnn.nn.backbones.resnet import build_resnet
-from landslide_rcnn.nn.heads import build_box_head, build_mask_head, build_rpn
+from landslide_rcnn.nn.conv_norm import leaf_layers
+from landslide_rcnn.nn.heads import build_box_head, build_mask_head, own_class_masks
 from landslide_rcnn.nn.necks import build_bottom_up_path, build_fpn
 from landslide_rcnn.nn.ops.anchors import pyramid_anchors
 from landslide_rcnn.nn.ops.boxes import norm_boxes
+from landslide_rcnn.nn.ops.packing import flatten_rows, pack, unpack
 from landslide_rcnn.nn.ops.roi_align import pyramid_roi_align
 from landslide_rcnn.nn.proposals import propose, refine_detections
-from landslide_rcnn.nn.targets import GroundTruth, roi_targets, rpn_targets
+from landslide_rcnn.nn.rpn import build_rpn, rpn_answers_at
+from landslide_rcnn.nn.targets import (
+    GroundTruth,
+    mask_targets,
+    most_positives,
+    roi_targets,
+    rpn_targets,
+)
 
 LEVELS = (2, 3, 4, 5, 6)
 
@@ -124,12 +133,7 @@ class MaskRCNNNetwork(keras.Model):
             max_detections=s.detection_max_instances,
             std_dev=s.bbox_std_dev,
         )
-        mask_logits = self.mask_answers(images, levels, detections[..., :4])
-        own = ops.one_hot(
-            ops.cast(detections[..., 4], "int32"), mask_logits.shape[-1], dtype="float32"
-        )
-        own_logits = ops.sum(mask_logits * own[:, :, None, None, :], axis=-1)
-        return {"detections": detections, "masks": ops.sigmoid(own_logits)}
+        return {"detections": detections, "masks": self.masks(images, levels, detections)}
 
     def training_pass(self, batch, training=True):
         """Run the network on images with known instances, up to what the losses need.
@@ -170,15 +174,21 @@ class MaskRCNNNetwork(keras.Model):
             count=s.train_rois_per_image,
             positive_ratio=s.roi_positive_ratio,
             std_dev=s.bbox_std_dev,
+            seed=self.seed_generator,
+        )
+        masks_to_learn = mask_targets(
+            rois_to_learn,
+            truth,
+            limit=most_positives(s.train_rois_per_image, s.roi_positive_ratio),
             mask_size=2 * s.mask_pool_size,
             masks_in_boxes=s.use_mini_mask,
             image_height=height,
             image_width=width,
-            seed=self.seed_generator,
         )
+        # Only here does a gradient enter the RPN: the proposals carry none.
+        rpn_class_logits, rpn_bbox = rpn_answers_at(self.rpn, levels, anchors_to_learn.indices)
         class_logits, deltas = self.box_answers(images, levels, rois_to_learn.rois)
-        mask_count = rois_to_learn.masks.shape[1]
-        mask_logits = self.mask_answers(images, levels, rois_to_learn.rois[:, :mask_count])
+        mask_logits = self.mask_answers(images, levels, masks_to_learn.rois, masks_to_learn.images)
         return {
             "rpn_class_logits": rpn_class_logits,
             "rpn_bbox": rpn_bbox,
@@ -187,6 +197,7 @@ class MaskRCNNNetwork(keras.Model):
             "mrcnn_mask_logits": mask_logits,
             "rpn_targets": anchors_to_learn,
             "roi_targets": rois_to_learn,
+            "mask_targets": masks_to_learn,
             "active_class_ids": batch["active_class_ids"],
         }
 
@@ -239,18 +250,32 @@ class MaskRCNNNetwork(keras.Model):
 
     def box_answers(self, images, levels: list, rois):
         """Rois [B, R, 4] -> class logits [B, R, K] and deltas [B, R, K, 4]."""
-        logits, deltas = self.box_head(self._cuts(images, levels, rois, self.settings.pool_size))
-        return _by_image(logits, rois), _by_image(deltas, rois)
+        count = rois.shape[1]
+        of_image = ops.repeat(ops.arange(ops.shape(rois)[0], dtype="int32"), count)
+        cuts = self._cuts(images, levels, flatten_rows(rois), of_image, self.settings.pool_size)
+        logits, deltas = self.box_head(cuts)
+        by_image = (-1, count, logits.shape[-1])
+        return ops.reshape(logits, by_image), ops.reshape(deltas, (*by_image, 4))
 
-    def mask_answers(self, images, levels: list, rois):
-        """Rois [B, R, 4] -> mask logits [B, R, h, w, K], float32."""
-        cuts = self._cuts(images, levels, rois, self.settings.mask_pool_size)
-        return _by_image(self.mask_head(cuts), rois)
+    def mask_answers(self, images, levels: list, rois, of_image):
+        """Rois [P, 4] of the images [P] -> mask logits [P, h, w, K], float32."""
+        cuts = self._cuts(images, levels, rois, of_image, self.settings.mask_pool_size)
+        return self.mask_head(cuts)
 
-    def _cuts(self, images, levels: list, rois, bins: int):
+    def masks(self, images, levels: list, detections):
+        """Detections [B, D, 6] -> probabilities of their own class [B, D, h, w]; padding is 0."""
+        batch, count = ops.shape(detections)[0], detections.shape[1]
+        indices, used = pack(detections[..., 4] > 0)
+        real = ops.take(flatten_rows(detections), indices, axis=0)  # [P, 6]
+        logits = self.mask_answers(images, levels, real[:, :4], indices // count)
+        probabilities = ops.sigmoid(own_class_masks(logits, ops.cast(real[:, 4], "int32")))
+        return unpack(probabilities, indices, used, batch, count)
+
+    def _cuts(self, images, levels: list, rois, of_image, bins: int):
         return pyramid_roi_align(
             levels[:4],
             rois,
+            of_image,
             *images.shape[1:3],
             bins=bins,
             samples=self.settings.roi_align_samples,
@@ -261,11 +286,7 @@ class MaskRCNNNetwork(keras.Model):
 
     def leaf_layers(self) -> dict[str, keras.layers.Layer]:
         """Every layer with weights of its own, by its name, from input to output."""
-        return {
-            layer.name: layer
-            for layer in self._flatten_layers(include_self=False)
-            if not isinstance(layer, keras.Model) and layer.weights
-        }
+        return leaf_layers(self)
 
     def get_layer(self, name=None, index=None):
         """Find a layer by name also inside the stages."""
@@ -274,11 +295,6 @@ class MaskRCNNNetwork(keras.Model):
                 if layer.name == name:
                     return layer
         return super().get_layer(name=name, index=index)
-
-
-def _by_image(values, rois):
-    """[B x R, ...] -> [B, R, ...]."""
-    return ops.reshape(values, (-1, rois.shape[1], *values.shape[1:]))
 
 
 def build_mask_rcnn(

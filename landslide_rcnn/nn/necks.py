@@ -8,6 +8,7 @@ import keras
 from keras import layers
 
 from landslide_rcnn.errors import ShapeError
+from landslide_rcnn.nn.conv_norm import feature_input
 
 
 def build_fpn(channels: dict[str, int], size: int) -> keras.Model:
@@ -30,7 +31,7 @@ def build_fpn(channels: dict[str, int], size: int) -> keras.Model:
             f"An FPN needs the levels C2, C3, C4, C5. Received: {', '.join(sorted(channels))}. "
             "Use a backbone that emits them."
         )
-    c = {name: keras.Input((None, None, channels[name]), name=name) for name in names}
+    c = {name: feature_input((None, None, channels[name]), name=name) for name in names}
     merged = {5: layers.Conv2D(size, 1, name="fpn_c5p5")(c["C5"])}
     for i in (4, 3, 2):
         above = layers.UpSampling2D(2, name=f"fpn_p{i + 1}upsampled")(merged[i + 1])
@@ -56,7 +57,7 @@ def build_bottom_up_path(size: int) -> keras.Model:
     Source: Liu et al. 2021, eq. 1, which has no activation between the convolutions, and none is
     added here. PANet (Liu et al. 2018) puts a ReLU after each.
     """
-    p = {i: keras.Input((None, None, size), name=f"P{i}") for i in range(2, 7)}
+    p = {i: feature_input((None, None, size), name=f"P{i}") for i in range(2, 7)}
     n = {2: p[2]}
     for i in range(3, 7):
         down = layers.Conv2D(size, 3, 2, padding="same", name=f"fpn_n{i}_down")(n[i - 1])

@@ -17,6 +17,7 @@ from landslide_rcnn.nn.ops.matching import (
     sample,
     take_rows,
 )
+from landslide_rcnn.nn.ops.packing import flatten_rows, pack
 
 RPN_POSITIVE_IOU = 0.7  # Ren et al. 2015, section 3.1.2
 RPN_NEGATIVE_IOU = 0.3
@@ -46,6 +47,18 @@ class GroundTruth(NamedTuple):
         """[B, N] bool: a box around many instances, to be left out of the losses."""
         return self.class_ids < 0
 
+    def trimmed(self) -> "GroundTruth":
+        """Leave out the slots that no image uses; on TensorFlow only, others want fixed shapes.
+
+        Images have few instances and room for many: matching against padding would take longer
+        than everything else between the RPN and the heads.
+        """
+        if keras.backend.backend() != "tensorflow":
+            return self
+        slots = ops.arange(1, self.class_ids.shape[1] + 1, dtype="int32")
+        last = ops.max(ops.where(self.class_ids != 0, slots, 1))
+        return GroundTruth(*(ops.convert_to_tensor(part)[:, :last] for part in self))
+
 
 class RpnTargets(NamedTuple):
     """S anchors of each image: indices, used, positive [B, S]; deltas [B, S, 4]."""
@@ -65,7 +78,7 @@ class RoiTargets(NamedTuple):
         positive: [B, T] bool.
         class_ids: [B, T] int32; 0 for a negative roi.
         deltas: [B, T, 4], what the box head must answer; 0 for a negative roi.
-        masks: [B, M, h, w] float32, 0 or 1, for the first M rois; 0 for a negative roi.
+        instances: [B, T] int32, the instance that a positive roi answers for.
     """
 
     rois: Any
@@ -73,6 +86,24 @@ class RoiTargets(NamedTuple):
     positive: Any
     class_ids: Any
     deltas: Any
+    instances: Any
+
+
+class MaskTargets(NamedTuple):
+    """The batch's positive rois, one after another: P of them.
+
+    Attributes:
+        rois: [P, 4], normalised.
+        images: [P] int32, the image of each.
+        used: [P] bool, False for padding.
+        class_ids: [P] int32.
+        masks: [P, h, w] float32, 0 or 1, what the mask head must answer; 0 for padding.
+    """
+
+    rois: Any
+    images: Any
+    used: Any
+    class_ids: Any
     masks: Any
 
 
@@ -99,6 +130,7 @@ def rpn_targets(
     Empty: an image without instances has only negatives.
     Source: Ren et al. 2015, section 3.1.2.
     """
+    truth = truth.trimmed()
     overlaps, best_iou, best, in_crowd = match_boxes(
         anchors, truth.boxes, truth.is_instance, truth.is_crowd
     )
@@ -129,13 +161,9 @@ def roi_targets(
     count: int,
     positive_ratio: float,
     std_dev: Sequence[float],
-    mask_size: int,
-    masks_in_boxes: bool,
-    image_height: int,
-    image_width: int,
     seed: keras.random.SeedGenerator,
 ) -> RoiTargets:
-    """Choose the rois that the heads are trained on, and what they must answer.
+    """Choose the rois that the heads are trained on, and what the box head must answer.
 
     The instances' own boxes are among the proposals, so that the heads see positives from the
     first step (torchvision does the same). Positive: IoU of at least 0.5 with an instance, at
@@ -147,47 +175,87 @@ def roi_targets(
         is_proposal: [B, R] bool, False for padding.
         truth: The batch's instances.
         count: T, rois an image.
-        positive_ratio: Largest share of positives; M = T x positive_ratio, at least 1.
+        positive_ratio: Largest share of positives: `most_positives`.
         std_dev: 4 floats, `encode_boxes`.
-        mask_size: Cells a side of a target mask.
-        masks_in_boxes: `truth.masks` show the inside of the boxes (mini masks).
-        image_height: Pixels of the image.
-        image_width: Pixels of the image.
         seed: State of the random numbers.
 
     Source: Girshick 2015 (Fast R-CNN), section 2.3; He et al. 2017, section 3.1.
     """
     candidates = ops.stop_gradient(ops.concatenate([proposals, truth.boxes], axis=1))
     exists = ops.concatenate([is_proposal, truth.is_instance], axis=1)
+    truth = truth.trimmed()
     _, best_iou, best, in_crowd = match_boxes(
         candidates, truth.boxes, truth.is_instance, truth.is_crowd
     )
     positive = exists & (best_iou >= ROI_POSITIVE_IOU)
     negative = exists & (best_iou < ROI_POSITIVE_IOU) & ~in_crowd
 
-    mask_count = max(1, int(count * positive_ratio))
-    indices, used, is_positive = _positives_first(positive, negative, count, mask_count, seed)
+    limit = most_positives(count, positive_ratio)
+    indices, used, is_positive = _positives_first(positive, negative, count, limit, seed)
     rois = take_rows(candidates, indices)
     rois = ops.where(used[..., None], rois, 0.0)
     instance = take_rows(best, indices)
-    instance_boxes = take_rows(truth.boxes, instance)
-    deltas = encode_boxes(rois, instance_boxes, std_dev)
-    masks = _target_masks(
-        rois[:, :mask_count],
-        instance_boxes[:, :mask_count],
-        take_rows(truth.masks, instance[:, :mask_count]),
-        mask_size,
-        masks_in_boxes,
-        image_height,
-        image_width,
-    )
+    deltas = encode_boxes(rois, take_rows(truth.boxes, instance), std_dev)
     return RoiTargets(
         rois=rois,
         used=used,
         positive=is_positive,
         class_ids=ops.where(is_positive, take_rows(truth.class_ids, instance), 0),
         deltas=ops.stop_gradient(ops.where(is_positive[..., None], deltas, 0.0)),
-        masks=ops.where(is_positive[:, :mask_count, None, None], masks, 0.0),
+        instances=ops.cast(instance, "int32"),
+    )
+
+
+def most_positives(count: int, positive_ratio: float) -> int:
+    """Return how many of `count` rois may be positive: at least 1."""
+    return max(1, int(count * positive_ratio))
+
+
+def mask_targets(
+    targets: RoiTargets,
+    truth: GroundTruth,
+    *,
+    limit: int,
+    mask_size: int,
+    masks_in_boxes: bool,
+    image_height: int,
+    image_width: int,
+) -> MaskTargets:
+    """Gather the positive rois of the batch, and cut what the mask head must answer for them.
+
+    The mask head is by far the dearest stage for a roi; it sees no negative ones.
+
+    Args:
+        targets: From `roi_targets`.
+        truth: The batch's instances.
+        limit: Slots of an image in which positive rois may be, `most_positives`.
+        mask_size: h = w, cells a side of a target mask.
+        masks_in_boxes: `truth.masks` show the inside of the boxes (mini masks).
+        image_height: Pixels of the image.
+        image_width: Pixels of the image.
+    """
+    indices, used = pack(targets.positive[:, :limit])
+    rois, class_ids, instances = (
+        ops.take(flatten_rows(part[:, :limit]), indices, axis=0)
+        for part in (targets.rois, targets.class_ids, targets.instances)
+    )
+    images = indices // limit
+    instances = images * truth.boxes.shape[1] + instances  # in the batch's list of instances
+    masks = _target_masks(
+        rois,
+        ops.take(flatten_rows(truth.boxes), instances, axis=0),
+        ops.take(flatten_rows(truth.masks), instances, axis=0),
+        mask_size,
+        masks_in_boxes,
+        image_height,
+        image_width,
+    )
+    return MaskTargets(
+        rois=ops.where(used[:, None], rois, 0.0),
+        images=images,
+        used=used,
+        class_ids=ops.where(used, class_ids, 0),
+        masks=ops.where(used[:, None, None], masks, 0.0),
     )
 
 
@@ -210,8 +278,8 @@ def _positives_first(positive, negative, count: int, most_positives: int, seed):
 
 
 def _target_masks(rois, gt_boxes, gt_masks, size, masks_in_boxes, image_height, image_width):
-    """Cut the instances' masks inside the rois: [B, M, size, size] float32, 0 or 1."""
-    height, width = gt_masks.shape[2:]
+    """Cut the instances' masks inside the rois: [P, size, size] float32, 0 or 1."""
+    height, width = gt_masks.shape[1:]
     roi_px = denorm_boxes(rois, image_height, image_width)
     if masks_in_boxes:
         gt_px = denorm_boxes(gt_boxes, image_height, image_width)

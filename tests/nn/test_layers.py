@@ -1,4 +1,4 @@
-"""The grouped convolution and the batch normalisation against Keras' own and NumPy."""
+"""The layers that are ours against Keras' own and NumPy."""
 
 import keras
 import numpy as np
@@ -8,7 +8,9 @@ from keras import ops
 
 from landslide_rcnn.nn import grouped_conv
 from landslide_rcnn.nn.batch_norm import BatchNorm
+from landslide_rcnn.nn.conv_norm import ConvNorm, leaf_layers
 from landslide_rcnn.nn.grouped_conv import STRATEGIES, GroupedConv2D, choose_strategy
+from landslide_rcnn.nn.heads import FullyConnected
 
 
 def slow_grouped_conv(x, kernel, groups):
@@ -117,3 +119,59 @@ class TestBatchNorm:
         layer = BatchNorm(epsilon=0.5, momentum=0.25, batch_statistics=False)
         again = BatchNorm.from_config(layer.get_config())
         assert (again.epsilon, again.momentum, again.batch_statistics) == (0.5, 0.25, False)
+
+
+class TestConvNorm:
+    def pair(self, rows, groups=1, bias=True):
+        """A convolution and its normalisation, both with random weights, and the two as one."""
+        rng = np.random.default_rng(0)
+        kind = GroupedConv2D if groups > 1 else keras.layers.Conv2D
+        convolution = kind(16, 3, padding="same", use_bias=bias, groups=groups, name="res2a")
+        together = ConvNorm(convolution, BatchNorm(batch_statistics=False, name="bn2a"), rows=rows)
+        together.build((None, 6, 6, 8))
+        for weight in (*convolution.weights, *together.norm.weights):
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+        return together, rng.normal(size=(2, 6, 6, 8)).astype(np.float32)
+
+    @pytest.mark.parametrize("bias", [True, False])
+    @pytest.mark.parametrize("groups", [1, 4])
+    @pytest.mark.parametrize("rows", [0, 1000])
+    def test_equals_one_after_the_other(self, rows, groups, bias):
+        together, x = self.pair(rows, groups, bias)
+        x = tf.constant(x)
+        variables = [w.value for w in together.trainable_weights]
+        with tf.GradientTape(persistent=True) as tape:
+            found = together(x)
+            expected = together.norm(together.convolution(x))
+            losses = [tf.reduce_sum(y**2) for y in (found, expected)]
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+        for one, other in zip(*(tape.gradient(loss, variables) for loss in losses)):
+            np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
+
+    def test_the_batchs_statistics_are_used_where_they_train(self):
+        together, x = self.pair(rows=4)
+        together.norm.batch_statistics = True
+        y = together(x, training=True)
+        np.testing.assert_allclose(
+            ops.mean(y, axis=(0, 1, 2)), together.norm.beta, rtol=1e-3, atol=1e-3
+        )
+
+    def test_both_layers_are_leaves_under_their_own_names(self):
+        image = keras.Input((6, 6, 8))
+        together, _ = self.pair(rows=4)
+        model = keras.Model(image, together(image))
+        assert list(leaf_layers(model)) == ["res2a", "bn2a"]
+
+    def test_the_output_has_the_convolutions_precision(self):
+        convolution = keras.layers.Conv2D(4, 1, dtype="mixed_bfloat16")
+        norm = BatchNorm(batch_statistics=False, dtype="mixed_bfloat16")
+        y = ConvNorm(convolution, norm)(np.ones((1, 4, 4, 2), np.float32))
+        assert y.dtype == "bfloat16" and convolution.kernel.dtype == "float32"
+
+
+def test_a_fully_connected_layer_is_the_convolution_of_its_kernel():
+    layer = FullyConnected(6, 7)
+    layer.build((None, 7, 7, 5))
+    x = np.random.default_rng(0).normal(size=(3, 7, 7, 5)).astype(np.float32)
+    expected = tf.nn.conv2d(x, layer.kernel, 1, "VALID")
+    np.testing.assert_allclose(layer(x), expected, atol=1e-4)

@@ -9,6 +9,7 @@ from landslide_rcnn.config import PAPER_EXPERIMENTS, LandslideConfig
 from landslide_rcnn.errors import RegistryError, ShapeError
 from landslide_rcnn.model import build_network
 from landslide_rcnn.nn.backbones.resnet import build_resnet
+from landslide_rcnn.nn.conv_norm import leaf_layers
 from landslide_rcnn.nn.losses import COMPONENTS
 from landslide_rcnn.nn.necks import build_bottom_up_path, build_fpn
 from tests.helpers.layers import gradients_of, toy_batch
@@ -61,14 +62,15 @@ class TestBackbones:
         }
 
     def test_styles_place_stride_and_bias_where_they_should(self):
-        ours, matterports = build_resnet("resnet26"), build_resnet("resnet26", style="matterport")
-        assert ours.get_layer("res3a_branch2a").strides == (1, 1)
-        assert ours.get_layer("res3a_branch2b").strides == (2, 2)
-        assert not ours.get_layer("res3a_branch2a").use_bias
-        assert matterports.get_layer("res3a_branch2a").strides == (2, 2)
-        assert matterports.get_layer("res3a_branch2b").strides == (1, 1)
-        assert matterports.get_layer("res3a_branch2a").use_bias
-        assert matterports.get_layer("bn3a_branch2a").epsilon == 1e-3
+        ours = leaf_layers(build_resnet("resnet26"))
+        matterports = leaf_layers(build_resnet("resnet26", style="matterport"))
+        assert ours["res3a_branch2a"].strides == (1, 1)
+        assert ours["res3a_branch2b"].strides == (2, 2)
+        assert not ours["res3a_branch2a"].use_bias
+        assert matterports["res3a_branch2a"].strides == (2, 2)
+        assert matterports["res3a_branch2b"].strides == (1, 1)
+        assert matterports["res3a_branch2a"].use_bias
+        assert matterports["bn3a_branch2a"].epsilon == 1e-3
 
     def test_an_unknown_name_lists_the_known_ones(self):
         with pytest.raises(RegistryError, match="Received: 'resnet51'.*resnext50"):

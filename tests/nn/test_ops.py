@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
@@ -185,9 +186,29 @@ class TestRoiAlign:
             for i in range(4)
         ]
         small, large = [0.1, 0.1, 0.15, 0.15], [0.0, 0.0, 1.0, 1.0]
-        rois = np.array([[small, large], [large, small]], np.float32)
-        cuts = pyramid_roi_align(levels, rois, 256, 256, bins=2, samples=samples, pooling="max")
+        rois = np.array([small, large, large, small], np.float32)
+        images = np.array([0, 0, 1, 1], np.int32)
+        spec = dict(bins=2, samples=samples, pooling="max")
+        cuts = pyramid_roi_align(levels, rois, images, 256, 256, **spec)
         assert list(numpy(cuts)[:, 0, 0, 0]) == [0, 2, 12, 10]
+
+    @pytest.mark.parametrize("samples,pooling", [(1, "average"), (2, "max"), (2, "average")])
+    def test_compiled_in_a_graph_it_gives_the_same_numbers_and_gradients(self, samples, pooling):
+        rng = np.random.default_rng(0)
+        levels = [tf.constant(rng.normal(size=(2, s, s, 3)), tf.float32) for s in (16, 8, 4, 2)]
+        rois = random_boxes(rng, 12)
+        images = rng.integers(0, 2, 12).astype(np.int32)
+
+        def run():
+            with tf.GradientTape() as tape:
+                tape.watch(levels)
+                spec = dict(bins=3, samples=samples, pooling=pooling)
+                cuts = pyramid_roi_align(levels, rois, images, 512, 512, **spec)
+                loss = tf.reduce_sum(cuts**2)
+            return [cuts, *tape.gradient(loss, levels)]
+
+        for expected, found in zip(run(), tf.function(run)()):
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
     def test_a_ramp_is_interpolated_exactly(self):
         ramp = np.tile(np.arange(16, dtype=np.float32)[:, None], (1, 16))[None, ..., None]

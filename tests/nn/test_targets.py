@@ -7,7 +7,13 @@ from keras import ops
 
 from landslide_rcnn.nn.ops.boxes import norm_boxes
 from landslide_rcnn.nn.ops.matching import sample
-from landslide_rcnn.nn.targets import GroundTruth, crop_masks, roi_targets, rpn_targets
+from landslide_rcnn.nn.targets import (
+    GroundTruth,
+    crop_masks,
+    mask_targets,
+    roi_targets,
+    rpn_targets,
+)
 from tests.reference import boxes as slow_boxes
 
 SIDE = 64
@@ -36,6 +42,21 @@ def some_anchors(rng, count=60):
     return norm_boxes(boxes, SIDE, SIDE)
 
 
+def masks_of(targets, truth, masks_in_boxes=False):
+    """The target masks of the positive rois, [P, 28, 28], without padding."""
+    found = mask_targets(
+        targets,
+        truth,
+        limit=8,
+        mask_size=28,
+        masks_in_boxes=masks_in_boxes,
+        image_height=SIDE,
+        image_width=SIDE,
+    )
+    assert not numpy(found.masks)[~numpy(found.used)].any()
+    return numpy(found.masks)[numpy(found.used)]
+
+
 def rois_of(proposals, truth, count=16, are_proposals=True, **kwargs):
     proposals = numpy(proposals)[None]
     return roi_targets(
@@ -47,10 +68,6 @@ def rois_of(proposals, truth, count=16, are_proposals=True, **kwargs):
                 count=count,
                 positive_ratio=0.5,
                 std_dev=STD,
-                mask_size=28,
-                masks_in_boxes=False,
-                image_height=SIDE,
-                image_width=SIDE,
                 seed=keras.random.SeedGenerator(0),
             ),
             **kwargs,
@@ -158,7 +175,8 @@ class TestRoiTargets:
         truth = truth_of([(10, 10, 30, 30)], [1])
         targets = rois_of(np.zeros((5, 4), np.float32), truth)
         assert numpy(targets.positive).sum() == 1
-        assert numpy(targets.masks)[0, 0].all() and not numpy(targets.masks)[0, 1:].any()
+        masks = masks_of(targets, truth)
+        assert len(masks) == 1 and masks.all()
 
     def test_mini_masks_give_the_same_masks(self):
         truth = truth_of([(8, 8, 40, 40)], [1])
@@ -167,16 +185,40 @@ class TestRoiTargets:
         full = GroundTruth(truth.class_ids, truth.boxes, truth.masks * shape)
         mini = GroundTruth(truth.class_ids, truth.boxes, full.masks[:, :, 8:40, 8:40])
         proposals = norm_boxes(np.array([[8.0, 8, 40, 40], [4.3, 4.3, 36.7, 36.1]]), SIDE, SIDE)
-        of_full = rois_of(proposals, full)
-        of_mini = rois_of(proposals, mini, masks_in_boxes=True)
-        np.testing.assert_array_equal(numpy(of_full.masks), numpy(of_mini.masks))
-        assert numpy(of_full.masks)[0, 0].mean() == pytest.approx(0.5, abs=0.1)
+        of_full = masks_of(rois_of(proposals, full), full)
+        of_mini = masks_of(rois_of(proposals, mini), mini, masks_in_boxes=True)
+        np.testing.assert_array_equal(of_full, of_mini)
+        assert len(of_full) == 3 and of_full[0].mean() == pytest.approx(0.5, abs=0.1)
+
+    def test_masks_are_those_of_the_own_image(self):
+        """Two images, each with one instance in another half of its box."""
+        upper, lower = truth_of([(8, 8, 40, 40)], [1]), truth_of([(24, 24, 56, 56)], [2])
+        masks = [numpy(part.masks).copy() for part in (upper, lower)]
+        masks[0][0, 0, 24:], masks[1][0, 0, :40] = 0, 0
+        truth = GroundTruth(
+            *(np.concatenate([numpy(a), numpy(b)]) for a, b in zip(upper[:2], lower[:2])),
+            np.concatenate(masks),
+        )
+        proposals = np.zeros((2, 3, 4), np.float32)
+        targets = roi_targets(
+            proposals,
+            np.zeros((2, 3), bool),
+            truth,
+            count=16,
+            positive_ratio=0.5,
+            std_dev=STD,
+            seed=keras.random.SeedGenerator(0),
+        )
+        found = masks_of(targets, truth)
+        assert found[:, :14].mean(axis=(1, 2)).tolist() == [1, 0]
+        assert found[:, 14:].mean(axis=(1, 2)).tolist() == [0, 1]
 
     def test_an_image_without_positives_still_has_negatives(self):
         targets = rois_of(some_anchors(np.random.default_rng(0)), truth_of([], []))
         assert numpy(targets.used).sum() == 16
-        for part in (targets.positive, targets.class_ids, targets.deltas, targets.masks):
+        for part in (targets.positive, targets.class_ids, targets.deltas):
             assert not numpy(part).any()
+        assert len(masks_of(targets, truth_of([], []))) == 0
 
     def test_padding_is_not_used(self):
         anchors = some_anchors(np.random.default_rng(0))

@@ -13,6 +13,7 @@ from keras import layers
 
 from landslide_rcnn.errors import RegistryError
 from landslide_rcnn.nn.batch_norm import BatchNorm
+from landslide_rcnn.nn.conv_norm import ConvNorm
 from landslide_rcnn.nn.grouped_conv import GroupedConv2D
 
 
@@ -88,8 +89,8 @@ def build_resnet(
     block = _Bottleneck(variant, conventions, batch_statistics)
     image = keras.Input((None, None, channels), name="input_image")
     x = layers.ZeroPadding2D(3, name="conv1_pad")(image)
-    x = layers.Conv2D(64, 7, 2, use_bias=conventions.conv_bias, name="conv1", **_HE)(x)
-    x = layers.ReLU(name="conv1_relu")(block.norm(x, "bn_conv1"))
+    conv1 = layers.Conv2D(64, 7, 2, use_bias=conventions.conv_bias, name="conv1", **_HE)
+    x = layers.ReLU(name="conv1_relu")(ConvNorm(conv1, block.norm("bn_conv1"))(x))
     if conventions.symmetric_padding:
         # Padding by zero equals padding by minus infinity: the activations are not negative.
         x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
@@ -140,15 +141,15 @@ class _Bottleneck:
             padding = "valid"
         spec = dict(padding=padding, use_bias=self.style.conv_bias, name=f"res{ending}", **_HE)
         if groups > 1:
-            x = GroupedConv2D(filters, size, stride, groups=groups, **spec)(x)
+            convolution = GroupedConv2D(filters, size, stride, groups=groups, **spec)
         else:
-            x = layers.Conv2D(filters, size, stride, **spec)(x)
-        return self.norm(x, f"bn{ending}")
+            convolution = layers.Conv2D(filters, size, stride, **spec)
+        return ConvNorm(convolution, self.norm(f"bn{ending}"))(x)
 
-    def norm(self, x, name: str):
+    def norm(self, name: str) -> BatchNorm:
         return BatchNorm(
             epsilon=self.style.epsilon, batch_statistics=self.batch_statistics, name=name
-        )(x)
+        )
 
 
 def _look_up(table: dict, name: str):
