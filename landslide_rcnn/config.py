@@ -127,8 +127,8 @@ class Config:
     # "constant", or "cosine": down to 1 % of the rate over the whole of the training asked for.
     LEARNING_RATE_SCHEDULE = "constant"
     WARMUP_STEPS = 0  # steps of linear rise from zero to the rate
-    # "sgd": times the mean square of each weight, added to the loss (matterport). "adamw":
-    # decoupled decay of the kernels.
+    # "sgd": times the mean square of each weight, a penalty (matterport). "adamw": decoupled
+    # decay of the kernels.
     WEIGHT_DECAY = 0.0001
     GRADIENT_CLIP_NORM = 5.0
     # True: batch statistics in batch normalisation. False: frozen, right for small batches from
