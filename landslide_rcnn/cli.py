@@ -79,7 +79,12 @@ def demo(output, seed, overwrite, quiet) -> None:
     help="One of the experiments of Liu et al. 2021: resnet101, resnext50, resnext101, "
     "resnext50-n (improved FPN), resnext50-n-edge (and edge loss).",
 )
-@click.option("--weights", default="none", show_default=True, help="none, imagenet, coco or PATH.")
+@click.option(
+    "--weights",
+    default="none",
+    show_default=True,
+    help="none, imagenet, coco, last, or a file: .weights.h5, .h5, .npz, .safetensors, .pth.",
+)
 @click.option("--layers", default="all", show_default=True, help="heads, 3+, 4+, 5+, all, a regex.")
 @click.option("--epochs", default=20, show_default=True, type=click.IntRange(1))
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop in time.")

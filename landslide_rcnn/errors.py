@@ -33,6 +33,10 @@ class WeightsError(LandslideError, ValueError):
     """A weight file or its card is missing, unreadable, or does not fit the network."""
 
 
+class WeightsNotFoundError(WeightsError, FileNotFoundError):
+    """There is no checkpoint where one was looked for."""
+
+
 class RegistryError(LandslideError, KeyError):
     """A name is not in one of the tables of variants; the message lists the names that are."""
 

@@ -21,7 +21,7 @@ from landslide_rcnn import weights as weight_files
 from landslide_rcnn.config import Config
 from landslide_rcnn.data.batches import TrainingBatches
 from landslide_rcnn.data.dataset import Dataset
-from landslide_rcnn.errors import ConfigError, WeightsError
+from landslide_rcnn.errors import ConfigError, WeightsError, WeightsNotFoundError
 from landslide_rcnn.molding import mold, unmold
 from landslide_rcnn.nn.mask_rcnn import DetectorSettings, MaskRCNNNetwork, build_mask_rcnn
 from landslide_rcnn.precision import building_in, resolve_precision
@@ -94,40 +94,42 @@ class MaskRCNN:
         by_name: bool = False,
         exclude: Collection[str] | None = None,
     ) -> weight_files.LoadReport:
-        """Load weights from a file: ours, matterport's .h5, or keras.applications' ResNets.
+        """Load weights made here or elsewhere; layers are always found by name.
 
-        Layers are always found by name. A checkpoint of ours also continues its epoch count and
-        its log folder.
+        Files of ours, of matterport and of keras.applications (.h5, .npz), and torchvision's
+        state dicts (.safetensors, .pth). A checkpoint of ours also continues its epoch count and
+        its log folder. After an error the network is as it was.
 
         Args:
-            filepath: See `landslide_rcnn.weights`.
+            filepath: A file; or "coco" or "imagenet", fetched once, which imply `by_name`; or
+                "last", what `find_last` finds.
             by_name: Accept a file that has only some of the layers. Otherwise every layer must
                 be in the file.
             exclude: Names of layers to leave as they are; implies `by_name`.
 
         Returns:
-            What became of each layer.
+            What became of each layer; print it.
 
         Raises:
-            WeightsError: The file cannot be read; no layer fits; or, without `by_name`, a layer
-                is missing or differs in shape.
+            WeightsError: The file cannot be read, or follows another convention than
+                BACKBONE_STYLE; a name in `exclude` is nowhere; no layer fits; or, without
+                `by_name`, a layer is missing or differs in shape.
         """
-        named = weight_files.read_weights(filepath)
-        exclude = tuple(exclude or ())
-        report = weight_files.assign(self.keras_model.leaf_layers(), named, exclude)
-        wrong = report.missing + report.mismatched
-        if not (by_name or exclude) and wrong:
+        by_name = by_name or bool(exclude) or filepath in ("coco", "imagenet")
+        path = self.find_last() if filepath == "last" else filepath
+        path = weight_files.find_weights(str(path), self.config)
+        if path is None:
             raise WeightsError(
-                "Without by_name, every layer must be in the file. Received: "
-                f"{filepath}, where {len(wrong)} layers are missing or differ, such as {wrong[0]}. "
-                "Use by_name=True, or the configuration that the weights were made with."
+                "load_weights needs weights. Received: 'none'. Leave the call out for random ones."
             )
-        if not report.loaded:
-            raise WeightsError(
-                f"A weight file must fit at least one layer. Received: {filepath}, with none. "
-                "Check BACKBONE and BACKBONE_STYLE, and that this is the right file."
+        with weight_files.read_weights(path) as named:
+            report = weight_files.assign(
+                self.keras_model.leaf_layers(), named, exclude or (), partial=by_name
             )
-        self.set_log_dir(filepath)
+            note = weight_files.pixel_scale_note(named, self.config)
+        if note and "conv1" not in report.left():
+            report.notes.append(note)
+        self.set_log_dir(path)
         return report
 
     def save_weights(self, filepath: str | Path, **card_fields: Any) -> weight_files.Card:
@@ -179,17 +181,18 @@ class MaskRCNN:
         """Return the newest checkpoint in `model_dir`.
 
         Raises:
-            FileNotFoundError: There is no log folder, or no checkpoint in the newest one.
+            WeightsNotFoundError: (a FileNotFoundError) There is no log folder, or no checkpoint
+                in the newest one.
         """
         key = (self.config.NAME or "model").lower()
         folders = sorted(p for p in self.model_dir.glob(f"{key}*") if p.is_dir())
         if not folders:
-            raise FileNotFoundError(
+            raise WeightsNotFoundError(
                 errno.ENOENT, f"Could not find a log folder of {key!r} under", str(self.model_dir)
             )
         checkpoints = sorted(folders[-1].glob("mask_rcnn*.h5"))
         if not checkpoints:
-            raise FileNotFoundError(
+            raise WeightsNotFoundError(
                 errno.ENOENT, "Could not find weight files in", str(folders[-1])
             )
         return str(checkpoints[-1])

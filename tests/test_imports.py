@@ -23,7 +23,7 @@ ALLOWED = {
     "geo": BASE,
     "data": BASE | {"geo"},
     "nn": {"errors"},
-    "weights": BASE,
+    "weights": BASE | {"nn"},
     "training": BASE | {"data", "nn", "weights"},
     "molding": BASE | {"data"},
     "model": BASE | {"data", "nn", "precision", "weights", "training", "molding"},

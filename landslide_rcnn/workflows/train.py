@@ -18,7 +18,7 @@ from landslide_rcnn.evaluation.datasets import sweep_dataset
 from landslide_rcnn.evaluation.pixels import metrics_dict
 from landslide_rcnn.files import refuse_to_overwrite
 from landslide_rcnn.model import MaskRCNN
-from landslide_rcnn.weights import CLASS_LAYERS, LoadReport, card_path, find_weights
+from landslide_rcnn.weights import LoadReport, card_path
 from landslide_rcnn.workflows.progress import ProgressBar
 
 logger = logging.getLogger(__name__)
@@ -93,7 +93,8 @@ def train_model(
         train: Prepared; must hold landslides. Flips and quarter turns are added.
         val: Prepared; must hold landslides.
         output_dir: Gets model.weights.h5, model.card.json and history.csv.
-        weights: "none", "imagenet", "coco" or a file.
+        weights: "none", "imagenet", "coco", "last" (what lies in `output_dir`, which needs
+            `overwrite`) or a file.
         layers: See `MaskRCNN.train`.
         epochs: Of training.
         minutes: Stop after this time, whatever `epochs` says.
@@ -121,11 +122,11 @@ def train_model(
     model.pixel_size_m = train.pixel_size_m
     if train.band_names is not None:
         model.bands = list(train.band_names)
-    initial = find_weights(weights, config)
     report = None
-    if initial is not None:
-        exclude = CLASS_LAYERS if weights == "coco" else None
-        report = model.load_weights(initial, by_name=True, exclude=exclude)
+    if weights != "none":
+        # What this command leaves under the folder is its last training.
+        initial = path if weights == "last" and path.is_file() else weights
+        report = model.load_weights(initial, by_name=True)
         model.epoch = 0  # these weights are where this training starts
         print(report)
     keep_best = KeepBest(model, val, path)
