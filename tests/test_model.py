@@ -1,19 +1,17 @@
 """matterport's face: a script written for it trains and detects after changing its imports."""
 
-import json
 from pathlib import Path
 
-import h5py
 import keras
 import numpy as np
 import pytest
 
-from landslide_rcnn import files, utils, visualize
 from landslide_rcnn import model as modellib
+from landslide_rcnn import utils, visualize
 from landslide_rcnn.config import Config
 from landslide_rcnn.errors import ConfigError, DatasetError, ShapeError, WeightsError
 from landslide_rcnn.training import TrainingDiverged, set_trainable
-from landslide_rcnn.weights import card_path, read_card, read_weights
+from landslide_rcnn.weights import card_path, public, read_card
 
 
 class ShapesConfig(Config):
@@ -223,143 +221,65 @@ class TestTheScript:
 
 
 class TestDoors:
-    def small(self, tmp_path, **settings):
-        return modellib.MaskRCNN(
-            "training", ShapesConfig(BACKBONE="resnet26", **settings), tmp_path
-        )
+    @pytest.fixture(scope="class")
+    def model(self, tmp_path_factory):
+        logs = tmp_path_factory.mktemp("doors") / "logs"
+        return modellib.MaskRCNN("training", ShapesConfig(BACKBONE="resnet26"), logs)
 
-    def test_keras_applications_names_and_their_channel_order(self, tmp_path):
-        model = self.small(tmp_path, BACKBONE_STYLE="keras")
-        kernel = np.random.default_rng(0).normal(size=(7, 7, 3, 64)).astype(np.float16)
-        block = np.ones((1, 1, 64, 64), np.float16)
-        path = tmp_path / "some.npz"
-        np.savez(
-            path,
-            **{
-                "conv1_conv/kernel": kernel,
-                "conv1_conv/bias": np.zeros(64),
-                "conv2_block1_1_conv/kernel": block,
-                "conv2_block1_1_conv/bias": np.zeros(64),
-                "conv5_block1_2_bn/gamma": np.ones(512),
-                "conv5_block1_2_bn/beta": np.ones(512),
-                "conv5_block1_2_bn/moving_mean": np.ones(512),
-                "conv5_block1_2_bn/moving_variance": np.ones(512),
-            },
-        )
-        report = model.load_weights(path, by_name=True)
-        assert sorted(report.loaded) == ["conv1", "res2a_branch2a"]
-        # The statistics of a convolution that is not in the file describe nothing here.
-        assert report.orphaned == ["bn5a_branch2b"]
-        found = layers(model)["conv1"].kernel.numpy()
-        np.testing.assert_array_equal(found, kernel[:, :, ::-1].astype(np.float32))
-        assert "missing: " in str(report) and "fpn_c5p5" in str(report)
+    def test_none_is_no_weights(self, model):
+        with pytest.raises(WeightsError, match="needs weights"):
+            model.load_weights("none")
 
-    @pytest.mark.parametrize("nested", [True, False])
-    def test_matterports_files(self, tmp_path, nested):
-        path = tmp_path / "old.h5"
-        with h5py.File(path, "w") as file:
-            root = file.create_group("model_weights") if nested else file
-            arrays = {
-                "fpn_c5p5": {"fpn_c5p5/kernel:0": (1, 1, 2048, 32), "fpn_c5p5/bias:0": (32,)},
-                # Names inside may carry a suffix of the session that saved them.
-                "rpn_model": {
-                    "rpn_conv_shared_2/kernel:0": (3, 3, 32, 64),
-                    "rpn_conv_shared_2/bias:0": (64,),
-                },
-                "anchors": {"Variable:0": (1, 10, 4)},
-            }
-            root.attrs["layer_names"] = [name.encode() for name in arrays]
-            for group, members in arrays.items():
-                root.create_group(group).attrs["weight_names"] = [n.encode() for n in members]
-                for name, shape in members.items():
-                    root[group][name] = np.full(shape, 0.5, np.float32)
-        model = self.small(tmp_path)
-        report = model.load_weights(path, by_name=True)
-        assert sorted(report.loaded) == ["fpn_c5p5", "rpn_conv_shared"]
-        assert report.unused == ["anchors"]
-        assert (layers(model)["rpn_conv_shared"].kernel.numpy() == 0.5).all()
+    def test_public_weights_are_fetched_and_need_no_by_name(self, model, tmp_path, monkeypatch):
+        class Other(ShapesConfig):
+            BACKBONE = "resnet26"
+            NUM_CLASSES = 4
 
-    def test_files_that_are_none(self, tmp_path):
-        with pytest.raises(WeightsError, match="existing file.*nowhere.h5"):
-            read_weights(tmp_path / "nowhere.h5")
-        (tmp_path / "text.h5").write_text("no weights")
-        with pytest.raises(WeightsError, match="must be readable.*text.h5"):
-            read_weights(tmp_path / "text.h5")
-        (tmp_path / "x.pkl").write_bytes(b"")
-        with pytest.raises(WeightsError, match="ends in .h5 or .npz"):
-            read_weights(tmp_path / "x.pkl")
+        other = modellib.MaskRCNN("training", Other(), tmp_path)
+        other.save_weights(tmp_path / "coco.weights.h5")
+        monkeypatch.setattr(public, "fetch", lambda file, progress: tmp_path / "coco.weights.h5")
+        report = model.load_weights("coco")
+        assert set(report.mismatched) == {"mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_mask"}
+        assert set(report.mismatched.values()) == {"4 classes in the file, 3 here"}
+        with pytest.raises(WeightsError, match="imagenet|ImageNet"):
+            model.load_weights("imagenet")  # there are none for this small backbone
 
-    def test_a_file_that_points_elsewhere_is_refused(self, tmp_path):
-        with h5py.File(tmp_path / "secret.h5", "w") as file:
-            file["data"] = np.ones(3)
-        with h5py.File(tmp_path / "evil.h5", "w") as file:
-            file.attrs["layer_names"] = [b"conv1"]
-            group = file.create_group("conv1")
-            group.attrs["weight_names"] = [b"kernel:0"]
-            group["kernel:0"] = h5py.ExternalLink("secret.h5", "data")
-        with pytest.raises(WeightsError, match="points elsewhere"):
-            read_weights(tmp_path / "evil.h5")
+    def test_a_refused_file_leaves_the_model_as_it_was(self, model, tmp_path):
+        class Other(ShapesConfig):
+            BACKBONE = "resnet26"
+            NUM_CLASSES = 4
 
-    def test_coco_weights_are_fetched_to_where_a_script_wants_them(self, tmp_path, monkeypatch):
-        def fetch(name, url, **kwargs):
-            assert url == utils.COCO_MODEL_URL
-            (tmp_path / "cache").write_bytes(b"weights")
-            return str(tmp_path / "cache")
+        modellib.MaskRCNN("training", Other(), tmp_path).save_weights(tmp_path / "x.weights.h5")
+        before = {n: [w.numpy().copy() for w in x.weights] for n, x in layers(model).items()}
+        epoch, log_dir = model.epoch, model.log_dir
+        with pytest.raises(WeightsError, match="4 classes in the file, 3 here"):
+            model.load_weights(tmp_path / "x.weights.h5")
+        after = {n: [w.numpy() for w in x.weights] for n, x in layers(model).items()}
+        assert not changed(before, after) and (model.epoch, model.log_dir) == (epoch, log_dir)
 
-        monkeypatch.setattr(keras.utils, "get_file", fetch)
-        utils.download_trained_weights(tmp_path / "logs" / "mask_rcnn_coco.h5", verbose=0)
-        assert (tmp_path / "logs" / "mask_rcnn_coco.h5").read_bytes() == b"weights"
-
-        def no_network(*args, **kwargs):
-            raise Exception("URL fetch failure")  # what Keras raises
-
-        monkeypatch.setattr(keras.utils, "get_file", no_network)
-        with pytest.raises(WeightsError, match="URL fetch failure.*mask_rcnn_coco.h5 elsewhere"):
-            utils.download_trained_weights(tmp_path / "other.h5", verbose=0)
-        assert not (tmp_path / "other.h5").exists()
-
-    def test_a_card_must_be_there_and_fit(self, tmp_path):
-        model = self.small(tmp_path)
-        path = tmp_path / "w.weights.h5"
-        model.save_weights(path, threshold=0.4, metrics={"f1": 0.5})
-        assert card_path(path).name == "w.card.json"
-        assert read_card(path).threshold == 0.4
-        card = json.loads(card_path(path).read_text())
-        card_path(path).write_text(json.dumps({**card, "sha256": "0"}))
-        with pytest.raises(WeightsError, match="sha256 is another"):
-            read_card(path)
-        card_path(path).write_text("{")
-        with pytest.raises(WeightsError, match="must be JSON"):
-            read_card(path)
+    def test_our_weights_without_a_card_and_last(self, model, tmp_path):
+        folder = model.model_dir / "shapes20260102T0304"
+        path = folder / "mask_rcnn_shapes_0007.weights.h5"
+        model.save_weights(path)
         card_path(path).unlink()
-        with pytest.raises(WeightsError, match="needs its card"):
-            read_card(path)
-        with pytest.raises(WeightsError, match="end in .weights.h5"):
-            model.save_weights(tmp_path / "w.h5")
+        expected = layers(model)["fpn_p2"].kernel.numpy()
+        layers(model)["fpn_p2"].kernel.assign(np.zeros_like(expected))
+        report = model.load_weights("last")
+        assert not report.left() and "does not tell" in str(report)
+        np.testing.assert_array_equal(layers(model)["fpn_p2"].kernel.numpy(), expected)
+        assert model.epoch == 7 and model.log_dir == str(folder)
 
-    def test_a_crash_between_weights_and_card_leaves_the_former_pair(self, tmp_path, monkeypatch):
-        model = self.small(tmp_path)
+    def test_a_damaged_file_does_not_fit_its_card(self, model, tmp_path):
         path = tmp_path / "w.weights.h5"
-        model.save_weights(path, threshold=0.4)
-        before = path.read_bytes()
-        replace = files.os.replace
-
-        def cut_off(source, target):
-            if str(target).endswith(".h5"):
-                raise KeyboardInterrupt
-            replace(source, target)
-
-        monkeypatch.setattr(files.os, "replace", cut_off)
-        with pytest.raises(KeyboardInterrupt):
-            model.save_weights(path, threshold=0.7)
-        monkeypatch.undo()
-        assert path.read_bytes() == before and read_card(path).threshold == 0.4
-        model.save_weights(path, threshold=0.7)
-        card = read_card(path)
-        assert card.threshold == 0.7 and card.former is None
+        model.save_weights(path)
+        with open(path, "r+b") as file:
+            file.seek(path.stat().st_size // 2)
+            file.write(b"damage")
+        with pytest.raises(WeightsError, match="sha256 is another"):
+            model.load_weights(path)
 
     def test_find_last_says_what_is_missing(self, tmp_path):
-        model = self.small(tmp_path / "logs")
+        model = modellib.MaskRCNN("training", ShapesConfig(BACKBONE="resnet26"), tmp_path / "logs")
         with pytest.raises(FileNotFoundError, match="log folder"):
             model.find_last()
         (tmp_path / "logs" / "shapes20260101T0000").mkdir(parents=True)

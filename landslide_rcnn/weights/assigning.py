@@ -90,6 +90,10 @@ def assign(
         _leave_broken_stages(fates)
     _leave_orphans(fates)
     report = _report(fates, layers, named)
+    if style and not named.style and any(map(BACKBONE_LAYER.fullmatch, report.loaded)):
+        report.notes.append(
+            f"the file does not tell its convention: BACKBONE_STYLE='{style}' is taken for it"
+        )
     _check(report, named, partial)
     _assign_all(fates, layers, named)
     return report
