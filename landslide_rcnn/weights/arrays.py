@@ -7,6 +7,7 @@ before its shape has met a layer's. So a file cannot make us allocate more than 
 from __future__ import annotations
 
 import contextlib
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from landslide_rcnn.errors import WeightsError
 # What damaged files raise in the libraries that read them.
 UNREADABLE = (
     *(OSError, ValueError, KeyError, IndexError, TypeError, OverflowError, RuntimeError, EOFError),
-    *(zipfile.BadZipFile, zlib.error),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
 )
 
 

@@ -156,7 +156,7 @@ def _leave_broken_stages(fates: dict[str, Fate]) -> None:
     """Leave a whole stage where a block does not fit: parts of residual blocks say nothing."""
     for stage in "2345":
         members = [name for name in fates if re.match(rf"(res|bn){stage}[a-z]_", name)]
-        convolutions = [name for name in members if name.startswith("res")]
+        convolutions = sorted(name for name in members if name.startswith("res"))
         broken = next((n for n in convolutions if fates[n].kind == "mismatched"), None)
         if broken is not None:
             why = f"other blocks ({broken}: {fates[broken].why})"
@@ -186,11 +186,11 @@ def _report(fates: dict[str, Fate], layers: dict, named: NamedWeights) -> LoadRe
             "conv1 reads bands it never saw: let it train (layers='all', or an expression with it)"
         )
     for stage in "2345":
-        deeper = {n[4] for n in report.unused if re.match(rf"res{stage}[a-z]_branch2a$", n)}
-        own = {n[4] for n in layers if re.match(rf"res{stage}[a-z]_branch2a$", n)}
+        deeper = [n for n in report.unused if re.match(rf"res{stage}[a-z]_branch2a$", n)]
+        own = [n for n in report.loaded if re.match(rf"res{stage}[a-z]_branch2a$", n)]
         if deeper and own:
             report.notes.append(
-                f"the file's backbone is deeper: {len(own | deeper)} blocks in stage {stage}, "
+                f"the file's backbone is deeper: {len(own) + len(deeper)} blocks in stage {stage}, "
                 f"{len(own)} here; the last {len(deeper)} are unused"
             )
     return report

@@ -7,6 +7,7 @@ and the same without those attributes. Links to elsewhere are refused.
 
 from __future__ import annotations
 
+import mmap
 import re
 import zipfile
 from collections import Counter
@@ -36,12 +37,46 @@ def read_hdf5(path: Path) -> NamedWeights:
     settings = read_card(path).config if card_path(path).is_file() else {}
     file = h5py.File(path, "r")
     try:
+        _check_heaps(path, file)
         named, style = _read_root(file)
     except BaseException:
         file.close()
         raise
     style = settings.get("BACKBONE_STYLE", style)
     return NamedWeights(named, path=path, style=style, settings=settings, close=file.close)
+
+
+def _check_heaps(path: Path, file: h5py.File) -> None:
+    """Check the heaps that HDF5 keeps texts in: in a damaged one, its library loops for ever.
+
+    A heap is "GCOL", version 1, three zeros, its size; then objects of (index, references, zeros,
+    size) and their bytes up to a multiple of 8; object 0 is the free rest.
+
+    Source: HDF5 file format specification 3.0, III.E.
+    """
+    sound = file.id.get_create_plist().get_sizes() == (8, 8)
+    if path.stat().st_size and sound:
+        with open(path, "rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            start = -1
+            while sound and (start := data.find(b"GCOL\x01\0\0\0", start + 1)) >= 0:
+                sound = _is_sound_heap(data, start)
+    if not sound:
+        raise WeightsError(
+            f"A weight file must be whole. Received: {path}, whose names are damaged. Copy it "
+            "again."
+        )
+
+
+def _is_sound_heap(data: mmap.mmap, start: int) -> bool:
+    end = start + int.from_bytes(data[start + 8 : start + 16], "little")
+    place = start + 16
+    while place + 16 <= end <= len(data):
+        index = int.from_bytes(data[place : place + 2], "little")
+        size = int.from_bytes(data[place + 8 : place + 16], "little")
+        if index == 0:
+            return place + size == end
+        place += 16 + -(-size // 8) * 8
+    return place <= end <= len(data)
 
 
 def _read_root(file: h5py.File) -> tuple[dict[str, list[Array]], str | None]:

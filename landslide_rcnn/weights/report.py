@@ -57,13 +57,14 @@ class LoadReport:
     def __str__(self) -> str:
         """The table, then all names of missing layers, what is unused, and the notes."""
         rows = [("part", "loaded", "adapted", "random", "why")]
-        rows += [self._row(part, pattern) for part, pattern in _remaining(self).items()]
+        rows += [self._row(part, pattern) for part, pattern in _by_part(self).items()]
         total = (len(self.loaded), len(self.adapted), len(self.left()))
         rows.append(("all", *map(str, total), ""))
         width = max(len(row[0]) for row in rows)
         lines = [f"{r[0]:{width}}  {r[1]:>6}  {r[2]:>7}  {r[3]:>6}  {r[4]}".rstrip() for r in rows]
         if self.missing:
-            lines.append(f"missing: {', '.join(self.missing)}")
+            ordered = [n for names in _by_part(self).values() for n in names if n in self.missing]
+            lines.append(f"missing: {', '.join(ordered)}")
         if self.unused:
             lines.append(f"unused in the file: {_few(self.unused)}")
         return "\n".join(lines + [f"note: {note}" for note in self.notes])
@@ -74,7 +75,7 @@ class LoadReport:
         loaded = len(names) - len(left) - len(adapted)
         reasons = []
         for why in Counter([*adapted.values(), *left.values()]):
-            concerned = [n for n in (*adapted, *left) if why in (adapted.get(n), left.get(n))]
+            concerned = [n for n in names if why in (adapted.get(n), left.get(n))]
             # Counts suffice where a whole part has one fate.
             who = "" if len(concerned) == len(names) else f"{_few(concerned)}: "
             reasons.append(f"{who}{why}")
@@ -82,12 +83,12 @@ class LoadReport:
         return (part, *counts, "; ".join(reasons))
 
 
-def _remaining(report: LoadReport) -> dict[str, list[str]]:
-    """The report's layers of the network, by part; parts without any are left out."""
+def _by_part(report: LoadReport) -> dict[str, list[str]]:
+    """The network's layers by part, sorted; parts without any are left out."""
     parts: dict[str, list[str]] = {part: [] for part in PARTS}
     for name in (*report.loaded, *report.adapted, *report.left()):
         parts[next(p for p, pattern in PARTS.items() if re.fullmatch(pattern, name))].append(name)
-    return {part: names for part, names in parts.items() if names}
+    return {part: sorted(names) for part, names in parts.items() if names}
 
 
 def _few(names: list[str], shown: int = 3) -> str:

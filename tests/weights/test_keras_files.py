@@ -184,6 +184,21 @@ class TestHostile:
         with pytest.raises(WeightsError, match="points elsewhere"):
             read_weights(tmp_path / "evil.h5")
 
+    def test_a_heap_of_names_that_would_make_the_library_loop(self, tmp_path):
+        path = tmp_path / "x.h5"
+        with h5py.File(path, "w") as file:
+            group = file.create_group("vars")
+            group.attrs["name"] = "conv1"
+            group["0"] = np.ones(3, np.float32)
+        assert list(read_weights(path)) == ["conv1"]
+        content = bytearray(path.read_bytes())
+        # Behind the header and the one text: the free rest, which now ends too early.
+        rest = content.index(b"GCOL") + 16 + 16 + 8
+        content[rest + 8 : rest + 16] = (32).to_bytes(8, "little")
+        path.write_bytes(content)
+        with pytest.raises(WeightsError, match="whose names are damaged"):
+            read_weights(path)
+
     def test_a_huge_declared_shape_is_never_allocated(self, tmp_path, layers):
         with h5py.File(tmp_path / "huge.h5", "w") as file:
             file.attrs["layer_names"] = [b"conv1", b"fpn_c5p5"]
