@@ -1,6 +1,6 @@
 """matterport's `utils`, for `from landslide_rcnn import utils`: names only, no logic.
 
-The definitions are in `data/dataset.py`, `data/resize.py`, `data/masks.py` and `weights.py`.
+The definitions are in `data/dataset.py`, `data/resize.py`, `data/masks.py` and `weights/`.
 """
 
 from landslide_rcnn.data.dataset import Dataset

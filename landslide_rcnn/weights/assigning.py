@@ -17,6 +17,7 @@ from landslide_rcnn.errors import WeightsError
 from landslide_rcnn.weights.arrays import Array, NamedWeights, float32_values
 from landslide_rcnn.weights.conventions import (
     BACKBONE_LAYER,
+    PIXEL_SCALE,
     for_bands,
     is_interchangeable,
     network_style,
@@ -240,9 +241,8 @@ def _source(named: NamedWeights) -> str:
 
 
 def _wrong_style(named: NamedWeights, style: str) -> WeightsError:
-    scale = {"torchvision": "ImageNet's", "keras": "1", "matterport": "1"}[named.style]
     return WeightsError(
         f"Weights of {named.style}'s convention need BACKBONE_STYLE='{named.style}': strides, "
         f"biases and epsilon differ. Received: {_source(named)} for BACKBONE_STYLE='{style}'. "
-        f"Use --set BACKBONE_STYLE={named.style}, with STD_PIXEL {scale}."
+        f"Use --set BACKBONE_STYLE={named.style} --set STD_PIXEL={PIXEL_SCALE[named.style]:g}."
     )
