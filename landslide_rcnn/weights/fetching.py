@@ -115,8 +115,9 @@ def fetch(
         final.parent.mkdir(parents=True, exist_ok=True)
         with _own_part(final) as part:
             if not _is_whole(final, public.check):  # another process may have been faster
-                _transfer_with_retries(public.url, part, progress, timeout_s, pauses_s)
-                _check_or_remove(part, public.check)
+                if not _is_whole(part, public.check):  # else only its name was missing
+                    _transfer_with_retries(public.url, part, progress, timeout_s, pauses_s)
+                    _check_or_remove(part, public.check)
                 os.replace(part, final)
                 _tag_path(part).unlink(missing_ok=True)
     except (OSError, WeightsError, _Interrupted, http.client.HTTPException) as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from landslide_rcnn.errors import WeightsError
 from landslide_rcnn.files import atomic_path
+from landslide_rcnn.weights.arrays import UNREADABLE
 from landslide_rcnn.weights.fetching import PublicFile, fetch, has_digest
 from landslide_rcnn.weights.keras_files import read_hdf5
 from landslide_rcnn.weights.names import LETTERS
@@ -78,7 +79,7 @@ def check_coco(path: Path, size: int = COCO_BYTES) -> None:
     try:
         with read_hdf5(path) as named:
             found = {name: [array.shape for array in arrays] for name, arrays in named.items()}
-    except (OSError, ValueError, KeyError) as error:
+    except UNREADABLE as error:
         raise WeightsError(
             f"mask_rcnn_coco.h5 must be an HDF5 file. Received: {path.name} ({error}). Fetch it "
             "again."

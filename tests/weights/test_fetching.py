@@ -117,6 +117,13 @@ def test_the_next_call_continues_what_the_last_one_left(tmp_path):
     assert path.read_bytes() == CONTENT and server.requests[-1] == "bytes=100000-"
 
 
+def test_a_part_that_is_whole_only_gets_its_name(tmp_path):
+    (tmp_path / "weights.bin.part").write_bytes(CONTENT)
+    with Server() as server:
+        assert fetch(server.public(), folder=tmp_path, **QUICK).read_bytes() == CONTENT
+    assert server.requests == [] and [p.name for p in tmp_path.iterdir()] == ["weights.bin"]
+
+
 def test_a_server_that_stalls(tmp_path):
     with Server(["stall"]) as server:
         begun = time.monotonic()

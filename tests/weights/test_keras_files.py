@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from landslide_rcnn.errors import WeightsError
+from landslide_rcnn.nn.backbones.resnet import build_resnet
+from landslide_rcnn.nn.conv_norm import leaf_layers
 from landslide_rcnn.weights import assign, read_weights
 from tests.helpers import weight_files as w
 
@@ -281,10 +283,8 @@ IMAGENET = IMAGENET / "resnet50_imagenet_partial.npz"
 @pytest.mark.slow
 @pytest.mark.skipif(not IMAGENET.is_file(), reason="the partial ImageNet weights are not here")
 def test_partial_imagenet_weights_name_what_they_lack():
-    from landslide_rcnn.nn.backbones.resnet import build_resnet
-
     model = build_resnet("resnet50", style="keras")
-    layers = {layer.name: layer for layer in model.layers if layer.weights}
+    layers = leaf_layers(model)
     report = assign(layers, read_weights(IMAGENET))
     lacking = [f"res5{b}_branch2{c}" for b in "abc" for c in "abc"][1:] + ["res5a_branch1"]
     assert sorted(report.missing) == sorted(lacking)
