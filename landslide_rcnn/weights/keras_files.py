@@ -181,6 +181,12 @@ def _array(group: h5py.Group, path: str) -> LazyArray:
         raise KeyError(f"{path!r} is empty")
 
     def read() -> np.ndarray:
+        if dataset.chunks and np.prod(dataset.chunks, dtype=object) > dataset.size:
+            raise WeightsError(  # it would be inflated as a whole, whatever its size
+                "A block of an array must not be larger than the array. Received: "
+                f"{group.file.filename}, whose {dataset.name} {list(dataset.shape)} has blocks of "
+                f"{list(dataset.chunks)}. Do not use this file."
+            )
         if dataset.size and not dataset.id.get_storage_size():
             raise WeightsError(
                 f"An array must be in its file. Received: {group.file.filename}, which declares "

@@ -222,6 +222,19 @@ class TestHostile:
         with pytest.raises(WeightsError, match="hollow.h5.*holds no value"):
             assign(layers, read_weights(tmp_path / "hollow.h5"))
 
+    def test_a_block_that_inflates_to_more_than_its_array(self, tmp_path, layers):
+        with h5py.File(tmp_path / "bomb.h5", "w") as file:
+            file.attrs["layer_names"] = [b"fpn_c5p5"]
+            group = file.create_group("fpn_c5p5")
+            group.attrs["weight_names"] = [b"kernel:0", b"bias:0"]
+            shape, more = (1, 1, 6, 4), dict(maxshape=(None,) * 4, chunks=(9, 9, 60, 40))
+            group.create_dataset(
+                "kernel:0", shape, "f4", compression="gzip", data=np.ones(shape), **more
+            )
+            group["bias:0"] = np.ones(4, np.float32)
+        with pytest.raises(WeightsError, match=r"larger than the array.*\[9, 9, 60, 40\]"):
+            assign(layers, read_weights(tmp_path / "bomb.h5"))
+
     @pytest.mark.parametrize("share", [0.02, 0.5, 0.98])
     @pytest.mark.parametrize("kind", ["h5", "npz"])
     def test_a_truncated_file_changes_nothing(self, tmp_path, layers, kind, share):
