@@ -6,6 +6,7 @@ blocks where that is missing. Used by the ResNeXt blocks of `backbones/resnet.py
 """
 
 import functools
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 from keras import ops
@@ -76,18 +77,23 @@ def choose_strategy(dtype: str) -> str:
         return "native"
 
     @tf.function
-    def gradients(inputs, kernel):
+    def gradients(inputs, kernel, bias):
         with tf.GradientTape() as tape:
             tape.watch([inputs, kernel])
             outputs = _direct(inputs, kernel, (1, 1), "same", 2)
             # With what follows it in a network, because TensorFlow makes one operation of these.
-            outputs = tf.nn.relu(tf.nn.bias_add(outputs, tf.ones(4, dtype)))
+            outputs = tf.nn.relu(tf.nn.bias_add(outputs, bias))
             loss = tf.reduce_sum(outputs * outputs)
         return tape.gradient(loss, [inputs, kernel])
 
-    with tf.init_scope():  # the probe runs at once, also while a graph is being traced
+    def probe():
+        arguments = (tf.ones(shape, dtype) for shape in ((1, 8, 8, 4), (3, 3, 2, 4), (4,)))
+        return [gradient.numpy() for gradient in gradients(*arguments)]
+
+    # In a thread of its own the probe runs at once, also while a graph is being traced here.
+    with ThreadPoolExecutor(1) as thread:
         try:
-            gradients(tf.ones((1, 4, 4, 4), dtype), tf.ones((3, 3, 2, 4), dtype))
+            thread.submit(probe).result()
         except (tf.errors.UnimplementedError, tf.errors.InvalidArgumentError, ValueError):
             return "blocks"  # without oneDNN, TensorFlow has no gradient for groups on the CPU
     return "direct"
