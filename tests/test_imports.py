@@ -24,15 +24,17 @@ ALLOWED = {
     "data": BASE | {"geo"},
     "nn": {"errors"},
     "weights": BASE | {"nn"},
+    "boxes": {"errors", "nn"},
     "training": BASE | {"data", "nn", "weights"},
     "molding": BASE | {"data"},
-    "model": BASE | {"data", "nn", "precision", "weights", "training", "molding"},
+    "matterport": BASE | {"boxes", "data", "nn", "training", "molding"},
+    "model": BASE | {"data", "nn", "precision", "weights", "training", "molding", "matterport"},
     "inference": BASE | {"geo", "data"},
-    "evaluation": BASE | {"geo", "data", "inference"},
+    "evaluation": BASE | {"geo", "data", "boxes", "inference"},
     "visualize": BASE | {"geo", "data", "inference", "evaluation"},
     "workflows": BASE
     | {"geo", "data", "weights", "training", "model", "inference", "evaluation", "visualize"},
-    "utils": BASE | {"data", "weights"},
+    "utils": BASE | {"boxes", "data", "weights", "evaluation", "matterport"},
     "cli": BASE | {"geo", "data", "evaluation", "workflows"},
 }
 

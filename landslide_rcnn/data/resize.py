@@ -154,6 +154,41 @@ def resize_array(array: np.ndarray, height: int, width: int) -> np.ndarray:
     return resized
 
 
+def resize(
+    image: np.ndarray,
+    output_shape: tuple[int, ...],
+    order: int = 1,
+    mode: str = "constant",
+    cval: float = 0,
+    clip: bool = True,
+    preserve_range: bool = False,
+    anti_aliasing: bool = False,
+    anti_aliasing_sigma: float | None = None,
+) -> np.ndarray:
+    """Resize as matterport's scripts do: `skimage.transform.resize`, whose arguments these are.
+
+    Nothing in this package uses it; see `resize_array`. An array of bool counts as 0 and 1.
+
+    Returns:
+        [*output_shape] float.
+    """
+    import skimage.transform
+
+    if image.dtype == bool:
+        image = image.astype(np.float32)  # skimage interpolates no bool
+    return skimage.transform.resize(
+        image,
+        output_shape,
+        order=order,
+        mode=mode,
+        cval=cval,
+        clip=clip,
+        preserve_range=preserve_range,
+        anti_aliasing=anti_aliasing,
+        anti_aliasing_sigma=anti_aliasing_sigma,
+    )
+
+
 def _check_mode(mode: str, min_dim: int | None, max_dim: int | None) -> None:
     if mode not in MODES:
         raise ConfigError(
