@@ -10,6 +10,7 @@ Shape letters: H, W pixels; C channels; K classes with background 0.
 import ast
 import difflib
 import warnings
+from inspect import getattr_static, isfunction, signature
 from typing import Any
 
 import numpy as np
@@ -47,8 +48,11 @@ class Config:
 
     # --- Backbone and pyramid --------------------------------------------------------------
 
-    # One of `config_rules.BACKBONES`.
-    BACKBONE = "resnet101"
+    # One of `config_rules.BACKBONES`, or a function of your own with the signature of
+    # matterport's resnet_graph: (input_image, stage5=True, train_bn=...) -> [C1, .., C5].
+    BACKBONE: Any = "resnet101"
+    # matterport needs it beside a function for BACKBONE. Accepted; the strides are fixed here.
+    COMPUTE_BACKBONE_SHAPE: Any = None
     # Whose weights fit: "matterport" (convolution biases, stride in the first 1 x 1, BN epsilon
     # 1e-3), "keras" (keras.applications v1: the same but epsilon 1.001e-5 and symmetric pooling)
     # or "torchvision" (no biases, stride in the 3 x 3, symmetric padding, epsilon 1e-5).
@@ -82,6 +86,7 @@ class Config:
 
     # --- RPN -------------------------------------------------------------------------------
 
+    USE_RPN_ROIS = True  # the heads train on the RPN's proposals; matterport's False is not here
     RPN_ANCHOR_SCALES = (32, 64, 128, 256, 512)  # pixels, one for each pyramid level
     RPN_ANCHOR_RATIOS = [0.5, 1, 2]  # width / height
     RPN_ANCHOR_STRIDE = 1  # cells between anchors
@@ -153,6 +158,11 @@ class Config:
             if name not in setting_names():
                 raise _unknown_setting(name)
             setattr(self, name, value)
+        for name in ("BACKBONE", "COMPUTE_BACKBONE_SHAPE"):
+            # A function that is a class attribute would be called with the Config before its image.
+            value = getattr_static(self, name)
+            if isfunction(value) and next(iter(signature(value).parameters)) != "self":
+                setattr(self, name, value)
         self.BATCH_SIZE = self.BATCH_SIZE or self.IMAGES_PER_GPU * self.GPU_COUNT
         channels = self.IMAGE_CHANNEL_COUNT
         self.MEAN_PIXEL = _per_channel("MEAN_PIXEL", self.MEAN_PIXEL, channels)

@@ -19,6 +19,7 @@ CHOICES = {
     "LEARNING_RATE_SCHEDULE": ("constant", "cosine"),
     "TRAIN_BN": (True, False, None),
 }
+FUNCTION = "function "  # how a card begins to name one
 COUNTS = """
     GPU_COUNT IMAGES_PER_GPU BATCH_SIZE NUM_CLASSES IMAGE_MIN_DIM IMAGE_MAX_DIM IMAGE_CHANNEL_COUNT
     TRAIN_ROIS_PER_IMAGE POOL_SIZE MASK_POOL_SIZE MAX_GT_INSTANCES PRE_NMS_LIMIT
@@ -54,7 +55,15 @@ def check(config: Any, names: list[str], loss_names: list[str]) -> None:
 
 def _single_rules(c: Any) -> Iterator[tuple]:
     """Yield (rule naming its setting, test, fix) of settings taken alone."""
+    yield (
+        "BACKBONE as a function of your own cannot be read from a card",
+        lambda: not str(c.BACKBONE).startswith(FUNCTION),
+        "Make the Config in code with that function, and the model with MaskRCNN(mode, config, "
+        "model_dir) and load_weights; or give from_weights BACKBONE=the function",
+    )
     for name, allowed in CHOICES.items():
+        if name == "BACKBONE" and callable(c.BACKBONE):
+            continue
         yield (
             f"{name} must be one of {', '.join(map(str, allowed))}",
             lambda name=name, allowed=allowed: getattr(c, name) in allowed,
@@ -76,6 +85,12 @@ def _single_rules(c: Any) -> Iterator[tuple]:
 
 def _joint_rules(c: Any, loss_names: list[str]) -> Iterator[tuple]:
     """Yield (rule naming its settings, test, fix) of settings that need each other."""
+    yield (
+        "USE_RPN_ROIS must be True",
+        lambda: c.USE_RPN_ROIS is True,
+        "The heads always train on the RPN's proposals. To look at the targets of rois of your "
+        "own, call model.build_detection_targets",
+    )
     yield (
         "IMAGE_MAX_DIM must be a multiple of 64 when IMAGE_RESIZE_MODE is square",
         lambda: c.IMAGE_RESIZE_MODE != "square" or c.IMAGE_MAX_DIM % 64 == 0,
@@ -119,11 +134,14 @@ def _joint_rules(c: Any, loss_names: list[str]) -> Iterator[tuple]:
 
 
 def plain(value: Any) -> Any:
-    """Turn NumPy values and tuples into what JSON knows."""
+    """Turn NumPy values, tuples and functions (into their names) into what JSON knows."""
     if isinstance(value, np.ndarray):
         return [round(float(v), 6) for v in value]
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
+    if callable(value):
+        kind = value if hasattr(value, "__qualname__") else type(value)
+        return f"{FUNCTION}{kind.__module__}.{kind.__qualname__}"
     return value

@@ -5,10 +5,8 @@ Better than matterport's: `detect` takes any number of images of any size, and w
 training without a second model. Shape letters: `landslide_rcnn.nn`.
 """
 
-import datetime
 import errno
-import os
-import re
+import functools
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,18 +20,18 @@ from landslide_rcnn.config import Config
 from landslide_rcnn.data.batches import TrainingBatches
 from landslide_rcnn.data.dataset import Dataset
 from landslide_rcnn.errors import ConfigError, WeightsError, WeightsNotFoundError
+from landslide_rcnn.matterport.functions import *  # noqa: F403  matterport's own names
+from landslide_rcnn.matterport.logs import log_folder
+from landslide_rcnn.matterport.methods import MatterportMethods
+from landslide_rcnn.matterport.replaced import missing
 from landslide_rcnn.molding import mold, unmold
 from landslide_rcnn.nn.mask_rcnn import DetectorSettings, MaskRCNNNetwork, build_mask_rcnn
 from landslide_rcnn.precision import building_in, resolve_precision
-from landslide_rcnn.prediction import Instances, TilePrediction, probability_of
+from landslide_rcnn.prediction import Instances, TilePrediction, masks_of, probability_of
 from landslide_rcnn.training import Checkpoint, fit, set_trainable
 
-CHECKPOINT = re.compile(
-    r".*[/\\][\w-]+?(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})[/\\]mask_rcnn_[\w-]+?_(\d{4})(\.weights)?\.h5"
-)
 
-
-class MaskRCNN:
+class MaskRCNN(MatterportMethods):
     """The improved Mask R-CNN.
 
     Args:
@@ -165,16 +163,8 @@ class MaskRCNN:
             model_path: A checkpoint of ours continues in its own folder; anything else starts a
                 new one.
         """
-        self.epoch = 0
-        now = datetime.datetime.now()
-        match = CHECKPOINT.match(str(model_path)) if model_path else None
-        if match:
-            now = datetime.datetime(*(int(part) for part in match.groups()[:5]))
-            self.epoch = int(match.group(6))
-        name = (self.config.NAME or "model").lower()
-        self.log_dir = str(self.model_dir / f"{name}{now:%Y%m%dT%H%M}")
-        self.checkpoint_path = os.path.join(
-            self.log_dir, f"mask_rcnn_{name}_{{epoch:04d}}.weights.h5"
+        self.epoch, self.log_dir, self.checkpoint_path = log_folder(
+            self.model_dir, self.config.NAME or "model", model_path
         )
 
     def find_last(self) -> str:
@@ -304,15 +294,12 @@ class MaskRCNN:
         results = []
         for image, instances in zip(images, self.detect_instances(images)):
             height, width = image.shape[:2]
-            masks = np.zeros((height, width, len(instances)), bool)
-            for i, (y1, x1, y2, x2) in enumerate(instances.boxes):
-                masks[y1:y2, x1:x2, i] = instances.mask_probabilities[i] >= 0.5
             results.append(
                 {
                     "rois": instances.boxes,
                     "class_ids": instances.class_ids,
                     "scores": instances.scores,
-                    "masks": masks,
+                    "masks": masks_of(instances, height, width),
                 }
             )
             if verbose:
@@ -390,9 +377,12 @@ def build_network(config: Config) -> MaskRCNNNetwork:
     settings = {
         name: _plain(getattr(config, name.upper())) for name in DetectorSettings.__annotations__
     }
+    backbone = config.BACKBONE
+    if callable(backbone):  # with matterport's arguments
+        backbone = functools.partial(backbone, stage5=True, train_bn=config.TRAIN_BN)
     with building_in(resolve_precision(config.PRECISION)):
         return build_mask_rcnn(
-            backbone=config.BACKBONE,
+            backbone=backbone,
             style=config.BACKBONE_STYLE,
             channels=config.IMAGE_CHANNEL_COUNT,
             num_classes=config.NUM_CLASSES,
@@ -411,3 +401,8 @@ def default_band_names(count: int) -> list[str]:
 
 def _plain(value: Any) -> Any:
     return tuple(float(v) for v in value) if isinstance(value, np.ndarray | list | tuple) else value
+
+
+def __getattr__(name: str) -> Any:
+    """Say what to use instead of a name of matterport's that is not here."""
+    raise missing("model", name)

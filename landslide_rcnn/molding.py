@@ -16,6 +16,17 @@ from landslide_rcnn.errors import ShapeError
 from landslide_rcnn.prediction import Instances
 
 
+def inference_resize(config: Config) -> dict:
+    """Return the arguments of `resize_image` that a Config asks for in detection."""
+    mode = "pad64" if config.IMAGE_RESIZE_MODE == "crop" else config.IMAGE_RESIZE_MODE
+    return dict(
+        min_dim=config.IMAGE_MIN_DIM,
+        max_dim=config.IMAGE_MAX_DIM,
+        min_scale=config.IMAGE_MIN_SCALE,
+        mode=mode,
+    )
+
+
 def mold(
     image: np.ndarray, valid_mask: np.ndarray | None, config: Config
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -40,13 +51,7 @@ def mold(
             "Add the channel axis, or leave the image out."
         )
     image = match_channels(image, config.IMAGE_CHANNEL_COUNT, "the image")
-    mode = "pad64" if config.IMAGE_RESIZE_MODE == "crop" else config.IMAGE_RESIZE_MODE
-    resize = dict(
-        min_dim=config.IMAGE_MIN_DIM,
-        max_dim=config.IMAGE_MAX_DIM,
-        min_scale=config.IMAGE_MIN_SCALE,
-        mode=mode,
-    )
+    resize = inference_resize(config)
     if valid_mask is None:
         valid_mask = np.ones(image.shape[:2], bool)
     usable, *_ = resize_image(valid_mask[..., None].astype(np.float32), **resize)

@@ -58,6 +58,14 @@ def probability_of(instances: Instances, height: int, width: int) -> np.ndarray:
     return probability
 
 
+def masks_of(instances: Instances, height: int, width: int) -> np.ndarray:
+    """Return [H, W, N] bool: the pixels where each mask's probability is at least one half."""
+    masks = np.zeros((height, width, len(instances)), bool)
+    for i, (y1, x1, y2, x2) in enumerate(instances.boxes):
+        masks[y1:y2, x1:x2, i] = instances.mask_probabilities[i] >= 0.5
+    return masks
+
+
 class Predictor(Protocol):
     """What `inference/` needs of a model."""
 

@@ -174,6 +174,11 @@ class TrainingBatches:
         """
         return self.dataset.verify(progress, channel_count=self.config.IMAGE_CHANNEL_COUNT)
 
+    def image_ids_of(self, index: int) -> np.ndarray:
+        """Return the ids, [B], of the images in a batch of the current epoch."""
+        first = index * self.batch_size
+        return self._epoch_and_order[1][first : first + self.batch_size]
+
     @property
     def epoch(self) -> int:
         """The current epoch, from 0."""
@@ -201,12 +206,14 @@ class TrainingBatches:
         rng = np.random.default_rng((self.seed, _SAMPLE_STREAM, epoch, position))
         source = self.dataset.image_info[image_id]["source"]
         augmented = source not in self.no_augmentation_sources
-        sample = load_sample(self.dataset, config, image_id)
-        if augmented and self.augmentation is not None:
-            sample = _augment_by_imgaug(sample, self.augmentation, int(rng.integers(2**31)))
-        sample = resize_sample(sample, config, rng=rng)
-        if augmented and self.augment:
-            sample = _turn(sample, rng)
+        sample = prepare_sample(
+            self.dataset,
+            config,
+            image_id,
+            rng=rng,
+            augment=augmented and self.augment,
+            augmentation=self.augmentation if augmented else None,
+        )
         masks, class_ids = self._keep_instances(sample, rng)
         active = np.zeros(config.NUM_CLASSES, np.int32)
         active[self.dataset.source_class_ids.get(source, [0])] = 1
@@ -231,6 +238,35 @@ class TrainingBatches:
                 self.counts["instances_without_pixels"] += without_pixels
                 self.counts["instances_over_limit"] += over_limit
         return sample.masks[..., kept], sample.class_ids[kept]
+
+
+def prepare_sample(
+    dataset: Dataset,
+    config: Config,
+    image_id: int,
+    *,
+    rng: np.random.Generator,
+    augment: bool = False,
+    augmentation: Any = None,
+) -> Sample:
+    """Load one image with its labels, augment it, and bring it to the size a network takes.
+
+    Args:
+        dataset: Prepared.
+        config: Its IMAGE_* settings.
+        image_id: Of the dataset.
+        rng: Draws the augmentation and the crop.
+        augment: Random flips and quarter turns.
+        augmentation: An imgaug augmenter.
+
+    Raises:
+        DatasetError: The image or its masks cannot be used; names the file.
+    """
+    sample = load_sample(dataset, config, image_id)
+    if augmentation is not None:
+        sample = _augment_by_imgaug(sample, augmentation, int(rng.integers(2**31)))
+    sample = resize_sample(sample, config, rng=rng)
+    return _turn(sample, rng) if augment else sample
 
 
 def load_sample(dataset: Dataset, config: Config, image_id: int) -> Sample:

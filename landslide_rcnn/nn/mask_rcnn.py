@@ -8,7 +8,7 @@ network serves training and detection. Source: He et al. 2017; Liu et al. 2021, 
 Shape letters: `landslide_rcnn.nn`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -16,6 +16,7 @@ import numpy as np
 from keras import ops
 
 from landslide_rcnn.errors import ShapeError
+from landslide_rcnn.nn.backbones.custom import build_custom
 from landslide_rcnn.nn.backbones.resnet import build_resnet
 from landslide_rcnn.nn.conv_norm import leaf_layers
 from landslide_rcnn.nn.heads import build_box_head, build_mask_head, own_class_masks
@@ -26,6 +27,7 @@ from landslide_rcnn.nn.ops.packing import flatten_rows, pack, unpack
 from landslide_rcnn.nn.ops.roi_align import pyramid_roi_align
 from landslide_rcnn.nn.proposals import propose, refine_detections
 from landslide_rcnn.nn.rpn import build_rpn, rpn_answers_at
+from landslide_rcnn.nn.stages import STAGES, Stage
 from landslide_rcnn.nn.targets import (
     GroundTruth,
     mask_targets,
@@ -252,14 +254,14 @@ class MaskRCNNNetwork(keras.Model):
         """Rois [B, R, 4] -> class logits [B, R, K] and deltas [B, R, K, 4]."""
         count = rois.shape[1]
         of_image = ops.repeat(ops.arange(ops.shape(rois)[0], dtype="int32"), count)
-        cuts = self._cuts(images, levels, flatten_rows(rois), of_image, self.settings.pool_size)
+        cuts = self.cuts(images, levels, flatten_rows(rois), of_image, self.settings.pool_size)
         logits, deltas = self.box_head(cuts)
         by_image = (-1, count, logits.shape[-1])
         return ops.reshape(logits, by_image), ops.reshape(deltas, (*by_image, 4))
 
     def mask_answers(self, images, levels: list, rois, of_image):
         """Rois [P, 4] of the images [P] -> mask logits [P, h, w, K], float32."""
-        cuts = self._cuts(images, levels, rois, of_image, self.settings.mask_pool_size)
+        cuts = self.cuts(images, levels, rois, of_image, self.settings.mask_pool_size)
         return self.mask_head(cuts)
 
     def masks(self, images, levels: list, detections):
@@ -271,7 +273,8 @@ class MaskRCNNNetwork(keras.Model):
         probabilities = ops.sigmoid(own_class_masks(logits, ops.cast(real[:, 4], "int32")))
         return unpack(probabilities, indices, used, batch, count)
 
-    def _cuts(self, images, levels: list, rois, of_image, bins: int):
+    def cuts(self, images, levels: list, rois, of_image, bins: int):
+        """Rois [P, 4] of the images [P] -> what a head reads, [P, bins, bins, C]."""
         return pyramid_roi_align(
             levels[:4],
             rois,
@@ -289,17 +292,19 @@ class MaskRCNNNetwork(keras.Model):
         return leaf_layers(self)
 
     def get_layer(self, name=None, index=None):
-        """Find a layer by name also inside the stages."""
+        """Find a layer by name also inside the stages; for a stage's name, a `Stage`."""
         if name is not None:
             for layer in self._flatten_layers(include_self=False):
                 if layer.name == name:
                     return layer
+            if name in STAGES:
+                return Stage(name)
         return super().get_layer(name=name, index=index)
 
 
 def build_mask_rcnn(
     *,
-    backbone: str,
+    backbone: str | Callable,
     style: str,
     channels: int,
     num_classes: int,
@@ -313,7 +318,7 @@ def build_mask_rcnn(
     """Put the usual stages together and create their weights.
 
     Args:
-        backbone: A key of `backbones.resnet.VARIANTS`.
+        backbone: A key of `backbones.resnet.VARIANTS`, or a function for `backbones.custom`.
         style: A key of `backbones.resnet.STYLES`.
         channels: C, bands of an image.
         num_classes: K, with the background.
@@ -324,7 +329,11 @@ def build_mask_rcnn(
         settings: The numbers that are not weights.
         seed: Of the drawing of anchors and rois.
     """
-    body = build_resnet(backbone, channels=channels, style=style, batch_statistics=batch_statistics)
+    if callable(backbone):
+        body = build_custom(backbone, channels=channels)
+    else:
+        resnet = dict(style=style, batch_statistics=batch_statistics)
+        body = build_resnet(backbone, channels=channels, **resnet)
     level_channels = {name: int(level.shape[-1]) for name, level in body.output.items()}
     network = MaskRCNNNetwork(
         backbone=body,

@@ -110,9 +110,11 @@ def decode_boxes(boxes, deltas, std_dev: Sequence[float]):
     return ops.stack([y1, x1, y1 + h, x1 + w], axis=-1)
 
 
-def clip_boxes(boxes):
-    """Cut normalised [..., 4] boxes at the image: every coordinate in [0, 1]."""
-    return ops.clip(boxes, 0.0, 1.0)
+def clip_boxes(boxes, window=(0.0, 0.0, 1.0, 1.0)):
+    """Cut [..., 4] boxes at a window [(y1, x1, y2, x2)]; by default at the normalised image."""
+    window = ops.cast(window, "float32")
+    low, high = ops.tile(window[:2], 2), ops.tile(window[2:], 2)
+    return ops.minimum(ops.maximum(ops.cast(boxes, "float32"), low), high)
 
 
 def _centre_and_size(boxes):

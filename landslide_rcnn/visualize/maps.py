@@ -1,29 +1,21 @@
-"""Figures: matterport's drawing functions for images and instances, and the map of a result.
+"""The map of a result: truth, prediction and errors side by side.
 
-The last step: it is handed plain arrays and runs no model. Every function returns its
-matplotlib figure and never shows it: call `plt.show()`, `figure.savefig(...)`, or leave it to
-the notebook.
-
-Shape letters: H, W pixels; C channels; N instances.
+Shape letters: H, W pixels.
 """
 
-import colorsys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import cv2
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
-from skimage.measure import find_contours
+from matplotlib.patches import Patch
 
 from landslide_rcnn.errors import ShapeError
+from landslide_rcnn.visualize.instances import apply_mask, draw_outlines
 
 # Colours of the map: outlines that stay visible on rock, soil and forest, and the verdicts.
 TRUTH_COLOR = "#ffd83d"
@@ -39,137 +31,6 @@ MIN_PANEL_WIDTH_INCHES = 3.6  # three of them leave room for the heading
 PROBABILITY_COLORS = LinearSegmentedColormap.from_list(
     "probability", ["#3b0f6f", "#b5367a", "#fb8861", "#fcfdbf"]
 )
-
-
-def display_images(
-    images: Sequence[np.ndarray],
-    titles: Sequence[str] | None = None,
-    cols: int = 4,
-    cmap: Any = None,
-    norm: Any = None,
-    interpolation: str | None = None,
-) -> Figure:
-    """Draw images in a grid.
-
-    Args:
-        images: Each [H, W] or [H, W, C]; of more than 3 channels the first 3 are drawn.
-        titles: One an image.
-        cols: Images in a row.
-        cmap: matplotlib's, for images without channels.
-        norm: As `cmap`.
-        interpolation: matplotlib's.
-    """
-    titles = titles if titles is not None else [""] * len(images)
-    rows = max(1, -(-len(images) // cols))
-    figure, grid = plt.subplots(rows, cols, figsize=(14, 14 * rows / cols), squeeze=False)
-    for axes in grid.flat:
-        axes.axis("off")
-    for axes, image, title in zip(grid.flat, images, titles, strict=False):
-        axes.set_title(title, fontsize=9)
-        drawn = image if np.ndim(image) == 2 else to_rgb(image)
-        axes.imshow(drawn, cmap=cmap, norm=norm, interpolation=interpolation)
-    return figure
-
-
-def random_colors(N: int, bright: bool = True) -> list[tuple[float, float, float]]:  # noqa: N803
-    """Return N clearly different colours (red, green, blue) in [0, 1], the same every time."""
-    # Steps of the golden ratio spread hues evenly for every N.
-    value = 1.0 if bright else 0.7
-    return [colorsys.hsv_to_rgb(0.61803399 * index % 1, 1, value) for index in range(N)]
-
-
-def apply_mask(
-    image: np.ndarray, mask: np.ndarray, color: Sequence[float], alpha: float = 0.5
-) -> np.ndarray:
-    """Tint the pixels of a mask, in place.
-
-    Args:
-        image: [H, W, C], values 0..255; changed in its first 3 channels.
-        mask: [H, W], bool or 0/1.
-        color: (red, green, blue) in [0, 1].
-        alpha: Share of the colour, 0..1.
-
-    Returns:
-        `image`.
-    """
-    inside = np.asarray(mask) == 1
-    tint = np.asarray(color[:3]) * 255 * alpha
-    image[inside, :3] = (image[inside, :3] * (1 - alpha) + tint).astype(image.dtype)
-    return image
-
-
-def display_instances(
-    image: np.ndarray,
-    boxes: np.ndarray,
-    masks: np.ndarray,
-    class_ids: np.ndarray,
-    class_names: Sequence[str],
-    scores: np.ndarray | None = None,
-    title: str = "",
-    figsize: tuple[float, float] = (16, 16),
-    ax: Axes | None = None,
-    show_mask: bool = True,
-    show_bbox: bool = True,
-    colors: Sequence[Sequence[float]] | None = None,
-    captions: Sequence[str] | None = None,
-) -> Figure:
-    """Draw instances on their image: boxes, masks, outlines and captions.
-
-    Args:
-        image: [H, W, C].
-        boxes: [N, (y1, x1, y2, x2)], pixels, half-open. A box of zeros is left out.
-        masks: [H, W, N].
-        class_ids: [N].
-        class_names: Indexed by class id.
-        scores: [N], shown after the name.
-        title: Above the image.
-        figsize: Inches, for a new figure.
-        ax: Draw here instead of on a new figure.
-        show_mask: Tint the masks.
-        show_bbox: Draw the boxes.
-        colors: One (red, green, blue) in [0, 1] an instance.
-        captions: One an instance, instead of name and score.
-
-    Returns:
-        The figure, new or that of `ax`.
-
-    Raises:
-        ShapeError: There are not as many boxes, masks and class ids.
-    """
-    count = len(boxes)
-    if not count == np.shape(masks)[-1] == len(class_ids):
-        raise ShapeError(
-            "Every instance needs a box, a mask and a class id. Received: boxes "
-            f"{np.shape(boxes)}, masks {np.shape(masks)}, class_ids {np.shape(class_ids)}. "
-            "Give masks as [H, W, N]."
-        )
-    figure, ax = (ax.figure, ax) if ax is not None else plt.subplots(figsize=figsize)
-    colors = colors if colors is not None else random_colors(count)
-    picture = to_rgb(image).copy()
-    for index in range(count):
-        if not np.any(boxes[index]):
-            continue
-        y1, x1, y2, x2 = (float(value) for value in boxes[index])
-        color, mask = colors[index], masks[..., index]
-        if show_bbox:
-            # Pixel centres are at whole numbers, so a box begins half a pixel before its first.
-            ax.add_patch(
-                Rectangle(
-                    (x1 - 0.5, y1 - 0.5), x2 - x1, y2 - y1,
-                    fill=False, edgecolor=color, linewidth=2, alpha=0.7, linestyle="dashed",
-                )
-            )  # fmt: skip
-        caption = captions[index] if captions is not None else class_names[class_ids[index]]
-        if captions is None and scores is not None:
-            caption = f"{caption} {scores[index]:.3f}"
-        ax.text(x1, y1 + 8, caption, color="w", size=11, backgroundcolor="none")
-        if show_mask:
-            picture = apply_mask(picture, mask, color)
-        _draw_outlines(ax, mask, color, width=1.5)
-    ax.set_title(title)
-    ax.axis("off")
-    ax.imshow(picture)
-    return figure
 
 
 def map_figure(
@@ -235,27 +96,9 @@ def map_figure(
     return figure
 
 
-def to_rgb(image: np.ndarray) -> np.ndarray:
-    """Return [H, W, 3] uint8 of an image of any channels and dtype, for looking at.
-
-    One or two channels become grey, of more than three the first three are taken; anything but
-    uint8 is stretched from its 2nd to its 98th percentile.
-    """
-    image = np.asarray(image)
-    if image.ndim == 2:
-        image = image[..., None]
-    image = image[..., :3] if image.shape[-1] >= 3 else np.repeat(image[..., :1], 3, axis=-1)
-    if image.dtype == np.uint8 or image.size == 0:
-        return image.astype(np.uint8)
-    finite = np.nan_to_num(image.astype(np.float64))
-    low, high = np.percentile(finite, (2, 98))
-    stretched = (finite - low) / max(high - low, 1e-9)
-    return np.rint(np.clip(stretched, 0, 1) * 255).astype(np.uint8)
-
-
 def _draw_truth_panel(axes: Axes, rgb: np.ndarray, truth: np.ndarray) -> None:
     _start_panel(axes, "Scene and mapped landslides", rgb)
-    _draw_outlines(axes, truth, TRUTH_COLOR)
+    draw_outlines(axes, truth, TRUTH_COLOR)
     _draw_legend(axes, [Line2D([], [], color=TRUTH_COLOR, lw=2.5, label="landslide (truth)")])
 
 
@@ -266,7 +109,7 @@ def _draw_prediction_panel(
     overlay = PROBABILITY_COLORS(probability)
     overlay[..., 3] = 0.8 * np.clip(probability, 0, 1) ** 0.5
     axes.imshow(overlay, interpolation="nearest")
-    _draw_outlines(axes, predicted, PREDICTION_COLOR)
+    draw_outlines(axes, predicted, PREDICTION_COLOR)
     _draw_legend(axes, [Line2D([], [], color=PREDICTION_COLOR, lw=2.5, label="predicted")])
     # In the margin below the panel's right half, in line with the legend.
     figure = axes.figure
@@ -358,19 +201,6 @@ def _draw_scale_bar(axes: Axes, pixel_size_m: float | None, step: int) -> None:
         label, (x, y), (0, 5), textcoords="offset points", color="white", fontsize=10,
         weight="bold", path_effects=[patheffects.withStroke(linewidth=3, foreground="#000000b0")],
     )  # fmt: skip
-
-
-def _draw_outlines(axes: Axes, mask: np.ndarray, color: Any, width: float = 1.6) -> None:
-    """Draw the outlines of a [H, W] mask, those along the image's edge included."""
-    # Without a border of zeros, find_contours leaves outlines open where masks touch the edge.
-    contours = find_contours(np.pad(np.asarray(mask, np.float32), 1), 0.5)
-    limits = np.array(mask.shape) - 0.5
-    lines = [np.clip(contour - 1, -0.5, limits)[:, ::-1] for contour in contours]
-    casing = [patheffects.withStroke(linewidth=width + 1.4, foreground="#00000090")]
-    axes.add_collection(
-        LineCollection(lines, colors=[color], linewidths=width, path_effects=casing),
-        autolim=False,
-    )
 
 
 def _quiet(rgb: np.ndarray, saturation: float) -> np.ndarray:
