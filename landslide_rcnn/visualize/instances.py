@@ -195,7 +195,7 @@ def draw_box(image: np.ndarray, box: Sequence[int], color: Any) -> np.ndarray:
 
 
 # How visible a box of `draw_boxes` is: its colour (None: its own), line and opacity.
-_VISIBILITIES = {0: ("gray", "dotted", 0.5), 1: (None, "dotted", 1.0), 2: (None, "solid", 1.0)}
+_VISIBILITIES = {0: ("lightgray", "dotted", 0.8), 1: (None, "dotted", 1.0), 2: (None, "solid", 1.0)}
 
 
 def draw_boxes(

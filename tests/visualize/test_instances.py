@@ -121,8 +121,8 @@ def test_draw_boxes_before_and_after():
         ((1.5, 1.5, 4, 4), "solid"),
         ((4.5, 4.5, 4, 4), "dotted"),
     ]
-    red, grey = visualize.random_colors(3)[0], (0.50196, 0.50196, 0.50196)
-    assert axes.patches[0].get_edgecolor()[:3] == red and axes.patches[4].get_alpha() == 0.5
+    red, grey = visualize.random_colors(3)[0], (0.8275, 0.8275, 0.8275)
+    assert axes.patches[0].get_edgecolor()[:3] == red and axes.patches[4].get_alpha() == 0.8
     np.testing.assert_allclose(axes.patches[4].get_edgecolor()[:3], grey, atol=1e-4)
     assert [text.get_text() for text in axes.texts] == ["a", "b", ""]
     assert len(axes.lines) == 2 and axes.lines[0].get_xdata().tolist() == [-0.5, 0.5]
