@@ -27,7 +27,6 @@ REPLACED_BY: dict[str, dict[str, str]] = {
         "batch_slice": "the functions of landslide_rcnn.nn.ops, which take whole batches",
         "mold_mask": "minimize_mask; matterport's mold_mask is empty",
     },
-    "visualize": {},
     "MaskRCNN": {
         "build": "the constructor, which builds the network; landslide_rcnn.model.build_network "
         "for a network alone",
