@@ -14,8 +14,9 @@ from landslide_rcnn.nn import losses
 from landslide_rcnn.nn.losses import smooth_l1
 from landslide_rcnn.nn.ops import boxes as box_ops
 from landslide_rcnn.nn.ops.matching import take_rows
+from landslide_rcnn.nn.ops.packing import flatten_rows
 from landslide_rcnn.nn.proposals import refine_detections
-from landslide_rcnn.nn.targets import GroundTruth, RoiTargets, RpnTargets
+from landslide_rcnn.nn.targets import GroundTruth, MaskTargets, RoiTargets, RpnTargets
 
 # --- Boxes ----------------------------------------------------------------------------------
 
@@ -83,10 +84,7 @@ def detection_targets_graph(
     truth = GroundTruth(
         ops.cast(gt_class_ids, "int32")[None], ops.cast(gt_boxes, "float32")[None], masks
     )
-    targets = detection_targets(proposals, truth, config.IMAGE_SHAPE, config)
-    rois, masks = targets.rois[0], targets.masks[0]
-    masks = ops.pad(masks, [[0, rois.shape[0] - masks.shape[0]], [0, 0], [0, 0]])
-    return rois, targets.class_ids[0], targets.deltas[0], masks
+    return detection_targets(proposals, truth, config.IMAGE_SHAPE, config)
 
 
 def refine_detections_graph(rois: Any, probs: Any, deltas: Any, window: Any, config: Config) -> Any:
@@ -180,15 +178,17 @@ def mrcnn_mask_loss_graph(target_masks: Any, target_class_ids: Any, pred_masks: 
         pred_masks: [B, T, h, w, K], probabilities; taken as at least 1e-7 from 0 and 1.
     """
     probability = ops.clip(ops.cast(pred_masks, "float32"), 1e-7, 1 - 1e-7)
-    logits = ops.log(probability) - ops.log1p(-probability)
-    targets = _roi_targets(target_class_ids)._replace(masks=ops.cast(target_masks, "float32"))
-    return losses.mrcnn_mask_loss({"roi_targets": targets, "mrcnn_mask_logits": logits})
+    logits = flatten_rows(ops.log(probability) - ops.log1p(-probability))
+    class_ids = ops.reshape(ops.cast(target_class_ids, "int32"), (-1,))
+    masks = flatten_rows(ops.cast(target_masks, "float32"))
+    targets = MaskTargets(None, None, class_ids > 0, class_ids, masks)
+    return losses.mrcnn_mask_loss({"mask_targets": targets, "mrcnn_mask_logits": logits})
 
 
 def _rpn_targets(rpn_match: Any) -> RpnTargets:
     match = ops.squeeze(ops.convert_to_tensor(rpn_match), -1)  # [B, A]
-    indices = ops.broadcast_to(ops.arange(match.shape[1], dtype="int32"), ops.shape(match))
-    return RpnTargets(indices=indices, used=match != 0, positive=match == 1, deltas=None)
+    # The losses take answers at drawn anchors; here all are drawn, in their order.
+    return RpnTargets(indices=None, used=match != 0, positive=match == 1, deltas=None)
 
 
 def _roi_targets(class_ids: Any) -> RoiTargets:

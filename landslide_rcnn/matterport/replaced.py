@@ -18,8 +18,8 @@ REPLACED_BY: dict[str, dict[str, str]] = {
         "DetectionTargetLayer": "landslide_rcnn.nn.targets.roi_targets",
         "DetectionLayer": "landslide_rcnn.nn.proposals.refine_detections; "
         f"{_STAGES} under 'mrcnn_detection'",
-        "rpn_graph": "landslide_rcnn.nn.heads.build_rpn",
-        "build_rpn_model": "landslide_rcnn.nn.heads.build_rpn",
+        "rpn_graph": "landslide_rcnn.nn.rpn.build_rpn",
+        "build_rpn_model": "landslide_rcnn.nn.rpn.build_rpn",
         "fpn_classifier_graph": "landslide_rcnn.nn.heads.build_box_head",
         "build_fpn_mask_graph": "landslide_rcnn.nn.heads.build_mask_head",
     },

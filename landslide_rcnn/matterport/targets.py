@@ -6,6 +6,7 @@ R proposals; T rois; H, W pixels; h, w pixels of a mask; K classes with backgrou
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,7 +14,13 @@ from keras import ops
 
 from landslide_rcnn.boxes import denorm_boxes, norm_boxes
 from landslide_rcnn.config import Config
-from landslide_rcnn.nn.targets import GroundTruth, RoiTargets, roi_targets, rpn_targets
+from landslide_rcnn.nn.targets import (
+    GroundTruth,
+    mask_targets,
+    most_positives,
+    roi_targets,
+    rpn_targets,
+)
 
 
 def build_rpn_targets(
@@ -87,10 +94,11 @@ def build_detection_targets(
     if image_shape is None:
         image_shape = config.IMAGE_SHAPE if config.USE_MINI_MASK else np.shape(gt_masks)
     truth = _truth(gt_class_ids, gt_boxes, gt_masks, image_shape)
-    targets = detection_targets(norm_boxes(rpn_rois, image_shape), truth, image_shape, config)
-    rois, _, _, class_ids, deltas, masks = (ops.convert_to_numpy(part)[0] for part in targets)
+    rois, class_ids, deltas, masks = (
+        ops.convert_to_numpy(part)
+        for part in detection_targets(norm_boxes(rpn_rois, image_shape), truth, image_shape, config)
+    )
     own = np.eye(config.NUM_CLASSES, dtype=np.float32)[class_ids] * (class_ids > 0)[:, None]
-    masks = np.pad(masks, [[0, len(rois) - len(masks)], [0, 0], [0, 0]])
     rois_px = np.where(rois.any(axis=1, keepdims=True), denorm_boxes(rois, image_shape), 0)
     return (
         rois_px.astype(np.int32),
@@ -102,29 +110,41 @@ def build_detection_targets(
 
 def detection_targets(
     rois: np.ndarray, truth: GroundTruth, image_shape: Sequence[int], config: Config
-) -> RoiTargets:
-    """Call `roi_targets` for one image with the numbers of a `Config`.
+) -> tuple[Any, Any, Any, Any]:
+    """Call `roi_targets` and `mask_targets` for one image with the numbers of a `Config`.
 
     Args:
         rois: [R, 4], normalised; a row of zeros is padding.
         truth: A batch of one.
         image_shape: (H, W, ...).
         config: As for training.
+
+    Returns:
+        rois [T, 4], normalised, positive ones first; class ids [T]; deltas [T, 4]; masks
+        [T, *MASK_SHAPE].
     """
     rois = ops.convert_to_tensor(rois)[None]
-    return roi_targets(
+    count, share = config.TRAIN_ROIS_PER_IMAGE, config.ROI_POSITIVE_RATIO
+    targets = roi_targets(
         rois,
         ops.any(rois != 0, axis=-1),
         truth,
-        count=config.TRAIN_ROIS_PER_IMAGE,
-        positive_ratio=config.ROI_POSITIVE_RATIO,
-        std_dev=tuple(config.BBOX_STD_DEV),
+        count=count,
+        positive_ratio=share,
+        std_dev=tuple(float(v) for v in config.BBOX_STD_DEV),
+        seed=_fresh_seed(),
+    )
+    masks = mask_targets(
+        targets,
+        truth,
+        limit=most_positives(count, share),
         mask_size=config.MASK_SHAPE[0],
         masks_in_boxes=config.USE_MINI_MASK,
         image_height=int(image_shape[0]),
         image_width=int(image_shape[1]),
-        seed=_fresh_seed(),
-    )
+    ).masks[:count]
+    masks = ops.pad(masks, [[0, count - masks.shape[0]], [0, 0], [0, 0]])
+    return targets.rois[0], targets.class_ids[0], targets.deltas[0], masks
 
 
 def generate_random_rois(
@@ -175,15 +195,13 @@ def generate_random_rois(
 def _truth(class_ids, boxes, masks, image_shape: Sequence[int]) -> GroundTruth:
     """Make a batch of one: class ids [N], pixel boxes [N, 4], masks [h, w, N] or None."""
     class_ids = np.asarray(class_ids, np.int32)
-    boxes, masks = norm_boxes(boxes, image_shape), None if masks is None else np.asarray(masks)
+    masks = np.zeros((1, 1, len(class_ids))) if masks is None else np.asarray(masks)
+    boxes = norm_boxes(boxes, image_shape)
     if not len(class_ids):  # one slot of padding: targets need an axis to look along
         class_ids, boxes = np.zeros(1, np.int32), np.zeros((1, 4), np.float32)
-        masks = None if masks is None else np.zeros((*masks.shape[:2], 1), np.uint8)
-    if masks is not None:
-        masks = ops.convert_to_tensor(masks.transpose(2, 0, 1)[None].astype(np.uint8))
-    return GroundTruth(
-        ops.convert_to_tensor(class_ids[None]), ops.convert_to_tensor(boxes[None]), masks
-    )
+        masks = np.zeros((*masks.shape[:2], 1))
+    parts = class_ids, boxes, masks.transpose(2, 0, 1).astype(np.uint8)
+    return GroundTruth(*(ops.convert_to_tensor(part[None]) for part in parts))
 
 
 def _fresh_seed() -> keras.random.SeedGenerator:

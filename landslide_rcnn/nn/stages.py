@@ -16,6 +16,7 @@ from landslide_rcnn.errors import RegistryError
 from landslide_rcnn.nn.ops.boxes import clip_boxes, decode_boxes
 from landslide_rcnn.nn.ops.matching import take_rows
 from landslide_rcnn.nn.ops.nms import nms
+from landslide_rcnn.nn.ops.packing import flatten_rows
 from landslide_rcnn.nn.proposals import refine_detections
 
 
@@ -127,8 +128,14 @@ class Forward:
 
     @cached_property
     def mask_head(self):
-        """Logits [B, D, h, w, K] of the detections."""
-        return self.network.mask_answers(self.images, self.levels, self.detections[..., :4])
+        """Logits [B, D, h, w, K] of the detections, padding included."""
+        boxes = self.detections[..., :4]
+        return self._by_image(
+            self.network.mask_answers(
+                self.images, self.levels, flatten_rows(boxes), _image_of_each(boxes)
+            ),
+            boxes,
+        )
 
     def cuts(self, head: str):
         """What a head reads: [B, R, 7, 7, C] of proposals, [B, D, 14, 14, C] of detections."""
@@ -137,8 +144,10 @@ class Forward:
             "box_head": lambda: (self.proposals[0], s.pool_size),
             "mask_head": lambda: (self.detections[..., :4], s.mask_pool_size),
         }[head]()
-        flat = self.network.cuts(self.images, self.levels, rois, bins)
-        return ops.reshape(flat, (-1, rois.shape[1], *flat.shape[1:]))
+        flat = self.network.cuts(
+            self.images, self.levels, flatten_rows(rois), _image_of_each(rois), bins
+        )
+        return self._by_image(flat, rois)
 
     def layer(self, name: str):
         """The output of a layer of backbone, pyramid or heads; None if there is none."""
@@ -155,10 +164,14 @@ class Forward:
             model = getattr(self.network, part)
             if _has(model, name):
                 cuts = self.cuts(part)
-                flat = ops.reshape(cuts, (-1, *cuts.shape[2:]))
-                values = keras.Model(model.input, model.get_layer(name).output)(flat)
-                return ops.reshape(values, (-1, cuts.shape[1], *values.shape[1:]))
+                values = keras.Model(model.input, model.get_layer(name).output)(flatten_rows(cuts))
+                return self._by_image(values, cuts)
         return None
+
+    @staticmethod
+    def _by_image(values, like):
+        """[B x R, ...] -> [B, R, ...] as `like` [B, R, ...]."""
+        return ops.reshape(values, (-1, like.shape[1], *values.shape[1:]))
 
 
 # Stages by matterport's names. Layers of the network are found by their own names besides.
@@ -224,6 +237,11 @@ def compute_stage(forward: Forward, name: str) -> Any:
             f"{', '.join(STAGES)}, or a layer of backbone, pyramid or heads such as 'res4a_out'."
         )
     return found
+
+
+def _image_of_each(rois):
+    """Return [B x R] int32: the image of each of [B, R, 4] rois."""
+    return ops.repeat(ops.arange(ops.shape(rois)[0], dtype="int32"), rois.shape[1])
 
 
 def _has(model: keras.Model, name: str) -> bool:

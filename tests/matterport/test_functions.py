@@ -8,9 +8,8 @@ from keras import ops
 from landslide_rcnn import model as modellib
 from landslide_rcnn import utils
 from landslide_rcnn.config import Config
-from landslide_rcnn.nn import losses
 from landslide_rcnn.nn.proposals import refine_detections
-from tests.nn.test_losses import outputs_of
+from tests.nn.test_losses import outputs_of, value
 from tests.reference import boxes as slow_boxes
 
 
@@ -236,23 +235,29 @@ class TestGraphs:
 
     def test_losses_are_the_ones_that_train(self):
         o = outputs_of()
-        rpn, roi = o["rpn_targets"], o["roi_targets"]
+        rpn, roi, drawn = o["rpn_targets"], o["roi_targets"], [0, 1, 3, 4]
+        # Of ten anchors, those that are used answer as the drawn ones.
+        anchors = rpn.indices[0, drawn]
         match = np.zeros((1, 10, 1), np.int32)
-        match[0, [7, 2, 5, 9], 0] = 1, 1, -1, -1
-        value = modellib.rpn_class_loss_graph(match, o["rpn_class_logits"])
-        assert float(value) == pytest.approx(float(losses.rpn_class_loss(o)), rel=1e-6)
+        match[0, anchors, 0] = 1, 1, -1, -1
+        logits, deltas = np.ones((1, 10, 2), np.float32), np.ones((1, 10, 4), np.float32)
+        logits[0, anchors] = o["rpn_class_logits"][0, drawn]
+        deltas[0, anchors] = o["rpn_bbox"][0, drawn]
+        found = modellib.rpn_class_loss_graph(match, logits)
+        assert float(found) == pytest.approx(value("rpn_class_loss", o), rel=1e-6)
         in_order = rpn.deltas[:, [1, 0, 2]]  # anchor 2 comes before anchor 7
-        value = modellib.rpn_bbox_loss_graph(config_of(), in_order, match, o["rpn_bbox"])
-        assert float(value) == pytest.approx(float(losses.rpn_bbox_loss(o)), rel=1e-6)
+        found = modellib.rpn_bbox_loss_graph(config_of(), in_order, match, deltas)
+        assert float(found) == pytest.approx(value("rpn_bbox_loss", o), rel=1e-6)
         ids = roi.class_ids
-        value = modellib.mrcnn_bbox_loss_graph(roi.deltas, ids, o["mrcnn_bbox"])
-        assert float(value) == pytest.approx(float(losses.mrcnn_bbox_loss(o)), rel=1e-6)
-        probabilities = 1 / (1 + np.exp(-o["mrcnn_mask_logits"]))
-        value = modellib.mrcnn_mask_loss_graph(roi.masks, ids[:, :3], probabilities)
-        assert float(value) == pytest.approx(float(losses.mrcnn_mask_loss(o)), rel=1e-4)
+        found = modellib.mrcnn_bbox_loss_graph(roi.deltas, ids, o["mrcnn_bbox"])
+        assert float(found) == pytest.approx(value("mrcnn_bbox_loss", o), rel=1e-6)
+        probabilities = 1 / (1 + np.exp(-o["mrcnn_mask_logits"][None]))
+        masks = o["mask_targets"].masks[None]
+        found = modellib.mrcnn_mask_loss_graph(masks, ids[:, :3], probabilities)
+        assert float(found) == pytest.approx(value("mrcnn_mask_loss", o), rel=1e-4)
         o["roi_targets"] = roi._replace(used=np.ones((1, 5), bool))
-        value = modellib.mrcnn_class_loss_graph(ids, o["mrcnn_class_logits"], np.ones((1, 3)))
-        assert float(value) == pytest.approx(float(losses.mrcnn_class_loss(o)), rel=1e-6)
+        found = modellib.mrcnn_class_loss_graph(ids, o["mrcnn_class_logits"], np.ones((1, 3)))
+        assert float(found) == pytest.approx(value("mrcnn_class_loss", o), rel=1e-6)
         np.testing.assert_allclose(modellib.smooth_l1_loss(np.zeros(2), [0.5, 3.0]), [0.125, 2.5])
 
     def test_detections_of_one_image(self):

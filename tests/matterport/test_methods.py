@@ -145,8 +145,8 @@ class TestStages:
                 ("block", k.get_layer("res4a_out").output),
                 ("res5a_out", None),
                 "fpn_p4add",
-                "mrcnn_class_conv1",
-                "mrcnn_mask_conv4",
+                "mrcnn_class_relu1",
+                "mrcnn_mask_relu4",
             ],
         )
         named = {"proposals": "ROI", "probs": "mrcnn_class", "masks": "mrcnn_mask"}
@@ -154,8 +154,8 @@ class TestStages:
             [other] = [k for k, v in named.items() if v == key]
             np.testing.assert_allclose(r[other], value, atol=1e-5)
         assert r["crops"].shape == (1, 20, 7, 7, 16) and r["pre"].shape[-1] == 4
-        assert r["mrcnn_class_conv1"].shape == (1, 20, 1, 1, 16)
-        assert r["mrcnn_mask_conv4"].shape == (1, 5, 14, 14, 16)
+        assert r["mrcnn_class_relu1"].shape == (1, 20, 1, 1, 16)
+        assert r["mrcnn_mask_relu4"].shape == (1, 5, 14, 14, 16)
         c4 = k.backbone(model.mold_inputs(images[:1])[0])["C4"]
         last = model.run_graph(images[:1], ["res4b_out", "fpn_c4p4", "fpn_p5upsampled"])
         np.testing.assert_allclose(last["res4b_out"], c4, rtol=1e-4, atol=1e-4)
