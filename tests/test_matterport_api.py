@@ -215,6 +215,15 @@ def test_log_prints_a_line(capsys):
 # --- A script as it stands in matterport's samples, at a tiny size -----------------------------
 
 
+def five_convolutions(input_image, architecture=None, stage5=True, train_bn=None):
+    """A backbone with the signature of matterport's resnet_graph, which is soon compiled."""
+    x, levels = input_image, []
+    for stage in range(1, 6):
+        x = keras.layers.Conv2D(8, 3, 2, "same", activation="relu", name=f"res{stage}")(x)
+        levels.append(x)
+    return levels
+
+
 class BalloonConfig(Config):
     NAME = "balloon"
     IMAGES_PER_GPU = 2
@@ -223,7 +232,7 @@ class BalloonConfig(Config):
     DETECTION_MIN_CONFIDENCE = 0.9
     # So that it takes seconds.
     VALIDATION_STEPS = 1
-    BACKBONE = "resnet26"
+    BACKBONE = five_convolutions
     IMAGE_MIN_DIM = IMAGE_MAX_DIM = 64
     RPN_ANCHOR_SCALES = (8, 16, 32, 48, 64)
     RPN_ANCHOR_STRIDE = 2
@@ -302,7 +311,7 @@ def test_the_balloon_script_runs(tmp_path):
     AP, precisions, recalls, overlaps = utils.compute_ap(  # noqa: N806
         gt_bbox, gt_class_id, gt_mask, r["rois"], r["class_ids"], r["scores"], r["masks"]
     )
-    assert 0 <= AP <= 1 and overlaps.shape == (len(r["scores"]), 2)
+    assert model.epoch == 2 and 0 <= AP <= 1 and overlaps.shape == (len(r["scores"]), 2)
     visualize.plot_precision_recall(AP, precisions, recalls)
     figure = visualize.display_differences(
         image, gt_bbox, gt_class_id, gt_mask, r["rois"], r["class_ids"], r["scores"], r["masks"],
