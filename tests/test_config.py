@@ -1,6 +1,5 @@
 """Settings: defaults, checks, and the way through a card."""
 
-import numpy as np
 import pytest
 
 from landslide_rcnn.config import (
@@ -12,49 +11,6 @@ from landslide_rcnn.config import (
     setting_names,
 )
 from landslide_rcnn.errors import ConfigError, RegistryError
-
-
-def test_matterports_defaults():
-    config = Config()
-    expected = dict(
-        GPU_COUNT=1,
-        IMAGES_PER_GPU=2,
-        BATCH_SIZE=2,
-        STEPS_PER_EPOCH=1000,
-        VALIDATION_STEPS=50,
-        BACKBONE="resnet101",
-        FPN_CLASSIF_FC_LAYERS_SIZE=1024,
-        TOP_DOWN_PYRAMID_SIZE=256,
-        NUM_CLASSES=1,
-        RPN_ANCHOR_SCALES=(32, 64, 128, 256, 512),
-        RPN_NMS_THRESHOLD=0.7,
-        RPN_TRAIN_ANCHORS_PER_IMAGE=256,
-        PRE_NMS_LIMIT=6000,
-        POST_NMS_ROIS_TRAINING=2000,
-        POST_NMS_ROIS_INFERENCE=1000,
-        USE_MINI_MASK=True,
-        MINI_MASK_SHAPE=(56, 56),
-        GRADIENT_CLIP_NORM=5.0,
-        IMAGE_RESIZE_MODE="square",
-        IMAGE_MIN_DIM=800,
-        IMAGE_MAX_DIM=1024,
-        TRAIN_ROIS_PER_IMAGE=200,
-        ROI_POSITIVE_RATIO=0.33,
-        MASK_SHAPE=[28, 28],
-        MAX_GT_INSTANCES=100,
-        DETECTION_MAX_INSTANCES=100,
-        DETECTION_MIN_CONFIDENCE=0.7,
-        DETECTION_NMS_THRESHOLD=0.3,
-        LEARNING_RATE=0.001,
-        LEARNING_MOMENTUM=0.9,
-        WEIGHT_DECAY=0.0001,
-        TRAIN_BN=False,
-        ROI_ALIGN_SAMPLES=1,
-    )
-    assert {name: getattr(config, name) for name in expected} == expected
-    np.testing.assert_allclose(config.MEAN_PIXEL, [123.7, 116.8, 103.9], rtol=1e-6)
-    assert list(config.IMAGE_SHAPE) == [1024, 1024, 3]
-    assert config.IMAGE_META_SIZE == 13
 
 
 def test_a_subclass_overrides_and_computes():

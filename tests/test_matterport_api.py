@@ -180,7 +180,10 @@ def test_every_field_of_config_has_matterports_default():
             value = np.float32(value)
         np.testing.assert_array_equal(getattr(config, name), value, err_msg=name)
     assert {name for name, weight in config.LOSS_WEIGHTS.items() if weight == 1} == LOSS_WEIGHTS
+    # This project's own settings leave the network matterport's.
     assert config.LOSS_WEIGHTS["mrcnn_mask_edge_loss"] == 0
+    assert config.ROI_ALIGN_SAMPLES == 1 and not config.BOTTOM_UP_PATH
+    assert config.STD_PIXEL.tolist() == [1, 1, 1] and config.BACKBONE_STYLE == "matterport"
     assert config.BATCH_SIZE == 2 and config.IMAGE_META_SIZE == 13
     assert config.IMAGE_SHAPE.tolist() == [1024, 1024, 3]
 
