@@ -189,8 +189,12 @@ class MaskRCNNNetwork(keras.Model):
         )
         # Only here does a gradient enter the RPN: the proposals carry none.
         rpn_class_logits, rpn_bbox = rpn_answers_at(self.rpn, levels, anchors_to_learn.indices)
-        class_logits, deltas = self.box_answers(images, levels, rois_to_learn.rois)
-        mask_logits = self.mask_answers(images, levels, masks_to_learn.rois, masks_to_learn.images)
+        class_logits, deltas = self.box_answers(
+            images, levels, rois_to_learn.rois, with_gradient=True
+        )
+        mask_logits = self.mask_answers(
+            images, levels, masks_to_learn.rois, masks_to_learn.images, with_gradient=True
+        )
         return {
             "rpn_class_logits": rpn_class_logits,
             "rpn_bbox": rpn_bbox,
@@ -250,18 +254,20 @@ class MaskRCNNNetwork(keras.Model):
             std_dev=s.rpn_bbox_std_dev,
         )
 
-    def box_answers(self, images, levels: list, rois):
+    def box_answers(self, images, levels: list, rois, with_gradient=False):
         """Rois [B, R, 4] -> class logits [B, R, K] and deltas [B, R, K, 4]."""
         count = rois.shape[1]
         of_image = ops.repeat(ops.arange(ops.shape(rois)[0], dtype="int32"), count)
-        cuts = self.cuts(images, levels, flatten_rows(rois), of_image, self.settings.pool_size)
+        size, rois = self.settings.pool_size, flatten_rows(rois)
+        cuts = self.cuts(images, levels, rois, of_image, size, with_gradient)
         logits, deltas = self.box_head(cuts)
         by_image = (-1, count, logits.shape[-1])
         return ops.reshape(logits, by_image), ops.reshape(deltas, (*by_image, 4))
 
-    def mask_answers(self, images, levels: list, rois, of_image):
+    def mask_answers(self, images, levels: list, rois, of_image, with_gradient=False):
         """Rois [P, 4] of the images [P] -> mask logits [P, h, w, K], float32."""
-        cuts = self.cuts(images, levels, rois, of_image, self.settings.mask_pool_size)
+        size = self.settings.mask_pool_size
+        cuts = self.cuts(images, levels, rois, of_image, size, with_gradient)
         return self.mask_head(cuts)
 
     def masks(self, images, levels: list, detections):
@@ -273,7 +279,7 @@ class MaskRCNNNetwork(keras.Model):
         probabilities = ops.sigmoid(own_class_masks(logits, ops.cast(real[:, 4], "int32")))
         return unpack(probabilities, indices, used, batch, count)
 
-    def cuts(self, images, levels: list, rois, of_image, bins: int):
+    def cuts(self, images, levels: list, rois, of_image, bins: int, with_gradient=False):
         """Rois [P, 4] of the images [P] -> what a head reads, [P, bins, bins, C]."""
         return pyramid_roi_align(
             levels[:4],
@@ -283,6 +289,7 @@ class MaskRCNNNetwork(keras.Model):
             bins=bins,
             samples=self.settings.roi_align_samples,
             pooling=self.settings.roi_align_pooling,
+            with_gradient=with_gradient,
         )
 
     # What users of matterport's model expect of a Keras model ----------------------------------

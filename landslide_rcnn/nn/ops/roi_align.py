@@ -92,14 +92,32 @@ def _corners(position, size, outside_is_zero):
     return low_index, high_index, (1.0 - fraction) * weight, fraction * weight
 
 
-def pool_samples(values, bins: int, samples: int, pooling: str):
-    """Reduce [R, bins x samples, bins x samples, C] to [R, bins, bins, C] by max or average."""
-    if samples == 1:
-        return values
-    channels = values.shape[-1]
-    values = ops.reshape(values, (-1, bins, samples, bins, samples, channels))
-    reduce = {"max": ops.max, "average": ops.mean}[pooling]
-    return reduce(values, axis=(2, 4))
+def gather_bins(table, base, height, width, y, x, *, samples, pooling, outside_is_zero):
+    """Interpolate each bin's sampling points and reduce them to one value.
+
+    Arguments as `bilinear_gather`, and y, x: [R, bins x samples]. The points are reduced one after
+    another, which never holds more than one of them and lets a compiler make one pass of all.
+
+    Returns:
+        [R, bins, bins, C], the table's dtype.
+    """
+    reduced = None
+    for i in range(samples):
+        for j in range(samples):
+            values = bilinear_gather(
+                table,
+                base,
+                height,
+                width,
+                y[:, i::samples],
+                x[:, j::samples],
+                outside_is_zero=outside_is_zero,
+            )
+            reduced = values if reduced is None else REDUCE[pooling](reduced, values)
+    return reduced / samples**2 if pooling == "average" and samples > 1 else reduced
+
+
+REDUCE = {"max": ops.maximum, "average": ops.add}
 
 
 def pyramid_roi_align(
@@ -112,6 +130,7 @@ def pyramid_roi_align(
     bins: int,
     samples: int,
     pooling: str,
+    with_gradient: bool = True,
 ):
     """Cut every roi from the pyramid level that fits its size.
 
@@ -124,6 +143,7 @@ def pyramid_roi_align(
         bins: Cells a side of the cut.
         samples: Sampling points a bin and side; 1 is matterport's crop-and-resize.
         pooling: "max" or "average" over a bin's points.
+        with_gradient: Set it to False where none is wanted; faster on TensorFlow.
 
     Returns:
         [R, bins, bins, C]. No gradient reaches `rois`.
@@ -150,7 +170,9 @@ def pyramid_roi_align(
     spec = dict(bins=bins, samples=samples, grid=grid)
     y = sample_positions(rois[:, 0], rois[:, 2], height, **spec)
     x = sample_positions(rois[:, 1], rois[:, 3], width, **spec)
-    return _cut(samples == 1, bins, samples, pooling)(table, base, height, width, y, x)
+    return _gatherer(samples, pooling, samples == 1, with_gradient)(
+        table, base, height, width, y, x
+    )
 
 
 def roi_levels(rois, image_height: int, image_width: int, count: int):
@@ -186,36 +208,32 @@ def roi_align(features, boxes, box_indices, *, bins: int, samples: int, pooling:
     x = sample_positions(boxes[:, 1], boxes[:, 3], width, **spec)
     table = ops.reshape(features, (-1, channels))
     base = ops.cast(box_indices, "int32") * (h * w)
-    return _cut(grid == "corners", bins, samples, pooling)(table, base, height, width, y, x)
+    return gather_bins(
+        table,
+        base,
+        height,
+        width,
+        y,
+        x,
+        samples=samples,
+        pooling=pooling,
+        outside_is_zero=grid == "corners",
+    )
 
 
 @functools.cache
-def _cut(outside_is_zero: bool, bins: int, samples: int, pooling: str):
-    """Return a function: table, base, height, width, y, x -> [R, bins, bins, C].
+def _gatherer(samples: int, pooling: str, outside_is_zero: bool, with_gradient: bool):
+    """Return `gather_bins` with these settings: table, base, height, width, y, x -> the cuts.
 
-    Inside a TensorFlow graph, XLA makes one pass of the gathering, weighting and pooling: three to
-    five times as fast on a CPU, and the sums are float32. The way back is TensorFlow's, which
-    scatters faster; it gathers anew what it needs and nothing is kept for it.
+    Where no gradient is wanted, XLA makes one pass of it inside a TensorFlow graph: three to ten
+    times as fast on a CPU. XLA's own gradient would be slower than TensorFlow's.
     """
-
-    def run(table, base, height, width, y, x):
-        values = bilinear_gather(table, base, height, width, y, x, outside_is_zero=outside_is_zero)
-        return pool_samples(values, bins, samples, pooling)
-
-    if keras.backend.backend() != "tensorflow":
-        return run
+    gather = functools.partial(
+        gather_bins, samples=samples, pooling=pooling, outside_is_zero=outside_is_zero
+    )
+    if with_gradient or keras.backend.backend() != "tensorflow":
+        return gather
     import tensorflow as tf
 
-    compiled = tf.function(run, jit_compile=True, reduce_retracing=True)
-
-    @tf.custom_gradient
-    def run_fast(table, *places):
-        def gradient(upstream):
-            with tf.GradientTape() as tape:
-                tape.watch(table)
-                values = run(table, *places)
-            return tape.gradient(values, table, upstream), *([None] * len(places))
-
-        return compiled(table, *places), gradient
-
-    return lambda *arguments: (run_fast if tf.inside_function() else run)(*arguments)
+    compiled = tf.function(gather, jit_compile=True, reduce_retracing=True)
+    return lambda *arguments: (compiled if tf.inside_function() else gather)(*arguments)
