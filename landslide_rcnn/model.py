@@ -6,7 +6,6 @@ training without a second model. Shape letters: `landslide_rcnn.nn`.
 """
 
 import errno
-import functools
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,17 @@ import numpy as np
 from keras import ops
 
 from landslide_rcnn import weights as weight_files
+from landslide_rcnn.building import build_network
 from landslide_rcnn.config import Config
 from landslide_rcnn.data.batches import TrainingBatches
 from landslide_rcnn.data.dataset import Dataset
+from landslide_rcnn.devices import replicas
 from landslide_rcnn.errors import ConfigError, WeightsError, WeightsNotFoundError
 from landslide_rcnn.matterport.functions import *  # noqa: F403  matterport's own names
 from landslide_rcnn.matterport.logs import log_folder
 from landslide_rcnn.matterport.methods import MatterportMethods
 from landslide_rcnn.matterport.replaced import missing
 from landslide_rcnn.molding import mold, unmold
-from landslide_rcnn.nn.mask_rcnn import DetectorSettings, MaskRCNNNetwork, build_mask_rcnn
-from landslide_rcnn.precision import building_in, resolve_precision
 from landslide_rcnn.prediction import Instances, TilePrediction, masks_of, probability_of
 from landslide_rcnn.training import Checkpoint, fit, set_trainable
 
@@ -47,7 +46,7 @@ class MaskRCNN(MatterportMethods):
         bands: Names of the image bands.
 
     Raises:
-        ConfigError: `mode` is neither.
+        ConfigError: `mode` is neither, or there are fewer devices than GPU_COUNT to train on.
     """
 
     def __init__(self, mode: str, config: Config, model_dir: str | Path):
@@ -56,7 +55,9 @@ class MaskRCNN(MatterportMethods):
                 f'mode must be "training" or "inference". Received: {mode!r}. Use one of these.'
             )
         self.mode, self.config, self.model_dir = mode, config, Path(model_dir)
-        self.keras_model = build_network(config)
+        self._scope = replicas(config.GPU_COUNT if mode == "training" else 1)
+        with self._scope():
+            self.keras_model = build_network(config)
         self.class_names = ["BG"] + [f"class {i}" for i in range(1, config.NUM_CLASSES)]
         self.bands = default_band_names(config.IMAGE_CHANNEL_COUNT)
         self.pixel_size_m: float | None = None
@@ -243,6 +244,12 @@ class MaskRCNN(MatterportMethods):
                 f"{self.epoch} are done. Use a larger number."
             )
             return None
+        if self.config.BATCH_SIZE % self.config.GPU_COUNT:
+            raise ConfigError(
+                "BATCH_SIZE must be a multiple of GPU_COUNT, so that every device has a share. "
+                f"Received: BATCH_SIZE={self.config.BATCH_SIZE}, GPU_COUNT="
+                f"{self.config.GPU_COUNT}. Use IMAGES_PER_GPU instead of BATCH_SIZE."
+            )
         augmenting = dict(
             augment=augment,
             augmentation=augmentation,
@@ -263,18 +270,19 @@ class MaskRCNN(MatterportMethods):
                 keras.callbacks.TensorBoard(self.log_dir, write_graph=False),
                 Checkpoint(self.save_weights, self.checkpoint_path),
             ]
-        history = fit(
-            self.keras_model,
-            self.config,
-            train_batches,
-            val_batches,
-            learning_rate=learning_rate,
-            epochs=epochs,
-            initial_epoch=self.epoch,
-            minutes=minutes,
-            callbacks=callbacks,
-            verbose=verbose,
-        )
+        with self._scope():
+            history = fit(
+                self.keras_model,
+                self.config,
+                train_batches,
+                val_batches,
+                learning_rate=learning_rate,
+                epochs=epochs,
+                initial_epoch=self.epoch,
+                minutes=minutes,
+                callbacks=callbacks,
+                verbose=verbose,
+            )
         self.epoch = max(self.epoch, epochs if minutes is None else history.epoch[-1] + 1)
         return history
 
@@ -372,35 +380,9 @@ class MaskRCNN(MatterportMethods):
         return self._compiled["detect"]
 
 
-def build_network(config: Config) -> MaskRCNNNetwork:
-    """Build the network that a Config describes: the door through which no Config passes."""
-    settings = {
-        name: _plain(getattr(config, name.upper())) for name in DetectorSettings.__annotations__
-    }
-    backbone = config.BACKBONE
-    if callable(backbone):  # with matterport's arguments
-        backbone = functools.partial(backbone, stage5=True, train_bn=config.TRAIN_BN)
-    with building_in(resolve_precision(config.PRECISION)):
-        return build_mask_rcnn(
-            backbone=backbone,
-            style=config.BACKBONE_STYLE,
-            channels=config.IMAGE_CHANNEL_COUNT,
-            num_classes=config.NUM_CLASSES,
-            pyramid_size=config.TOP_DOWN_PYRAMID_SIZE,
-            bottom_up_path=config.BOTTOM_UP_PATH,
-            box_head_units=config.FPN_CLASSIF_FC_LAYERS_SIZE,
-            batch_statistics=config.TRAIN_BN is not False,
-            settings=DetectorSettings(**settings),
-        )
-
-
 def default_band_names(count: int) -> list[str]:
     """["red", "green", "blue"] for three bands, ["band 1", ...] for others."""
     return ["red", "green", "blue"] if count == 3 else [f"band {i + 1}" for i in range(count)]
-
-
-def _plain(value: Any) -> Any:
-    return tuple(float(v) for v in value) if isinstance(value, np.ndarray | list | tuple) else value
 
 
 def __getattr__(name: str) -> Any:

@@ -18,6 +18,7 @@ import keras
 
 from landslide_rcnn.config import Config
 from landslide_rcnn.data.batches import TrainingBatches
+from landslide_rcnn.devices import replica_share
 from landslide_rcnn.errors import ConfigError, LandslideError
 from landslide_rcnn.nn.conv_norm import leaf_layers
 from landslide_rcnn.nn.losses import COMPONENTS
@@ -57,7 +58,7 @@ class DetectorTrainer(keras.Model):
             loss = COMPONENTS[name](y_pred)
             self.trackers[name].update_state(loss)
             total = total + weight * loss
-        return total
+        return total * replica_share()
 
 
 class KerasBatches(keras.utils.PyDataset):
@@ -200,13 +201,12 @@ class PenalisedSGD(keras.optimizers.SGD):
         variables = (
             self._trainable_variables if trainable_variables is None else trainable_variables
         )
-        penalised = [
-            gradient
-            if gradient is None or variable.name in ("gamma", "beta")
-            else gradient
-            + 2 * self.l2 / math.prod(variable.shape) * keras.ops.cast(variable, gradient.dtype)
-            for gradient, variable in zip(grads, variables)
-        ]
+        penalised = []
+        for gradient, variable in zip(grads, variables):
+            if gradient is not None and variable.name not in ("gamma", "beta"):
+                factor = 2 * self.l2 * replica_share() / math.prod(variable.shape)
+                gradient = gradient + factor * keras.ops.cast(variable, gradient.dtype)
+            penalised.append(gradient)
         super().apply(penalised, trainable_variables)
 
 
@@ -225,13 +225,13 @@ OPTIMIZERS: dict[str, Callable[[Config, float], keras.optimizers.Optimizer]] = {
     "sgd": lambda config, rate: PenalisedSGD(
         rate,
         momentum=config.LEARNING_MOMENTUM,
-        global_clipnorm=config.GRADIENT_CLIP_NORM,
+        global_clipnorm=config.GRADIENT_CLIP_NORM * replica_share(),
         l2=config.WEIGHT_DECAY,
     ),
     "adamw": lambda config, rate: keras.optimizers.AdamW(
         rate,
         weight_decay=config.WEIGHT_DECAY,
-        global_clipnorm=config.GRADIENT_CLIP_NORM,
+        global_clipnorm=config.GRADIENT_CLIP_NORM * replica_share(),
     ),
 }
 

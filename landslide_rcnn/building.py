@@ -1,0 +1,36 @@
+"""From a `Config` to a network: the door through which no Config passes. Used by `model`."""
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from landslide_rcnn.config import Config
+from landslide_rcnn.nn.mask_rcnn import DetectorSettings, MaskRCNNNetwork, build_mask_rcnn
+from landslide_rcnn.precision import building_in, resolve_precision
+
+
+def build_network(config: Config) -> MaskRCNNNetwork:
+    """Build the network that a Config describes: the door through which no Config passes."""
+    settings = {
+        name: _plain(getattr(config, name.upper())) for name in DetectorSettings.__annotations__
+    }
+    backbone = config.BACKBONE
+    if callable(backbone):  # with matterport's arguments
+        backbone = functools.partial(backbone, stage5=True, train_bn=config.TRAIN_BN)
+    with building_in(resolve_precision(config.PRECISION)):
+        return build_mask_rcnn(
+            backbone=backbone,
+            style=config.BACKBONE_STYLE,
+            channels=config.IMAGE_CHANNEL_COUNT,
+            num_classes=config.NUM_CLASSES,
+            pyramid_size=config.TOP_DOWN_PYRAMID_SIZE,
+            bottom_up_path=config.BOTTOM_UP_PATH,
+            box_head_units=config.FPN_CLASSIF_FC_LAYERS_SIZE,
+            batch_statistics=config.TRAIN_BN is not False,
+            settings=DetectorSettings(**settings),
+        )
+
+
+def _plain(value: Any) -> Any:
+    return tuple(float(v) for v in value) if isinstance(value, np.ndarray | list | tuple) else value
