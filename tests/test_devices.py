@@ -37,7 +37,7 @@ twins.prepare()
 keras.utils.set_random_seed(0)
 config = small_config(
     BACKBONE="resnet26", GPU_COUNT=int(sys.argv[1]), BATCH_SIZE=2, STEPS_PER_EPOCH=2,
-    OPTIMIZER="sgd", WEIGHT_DECAY=1.0, GRADIENT_CLIP_NORM=0.5, WARMUP_STEPS=0,
+    OPTIMIZER="sgd", WEIGHT_DECAY=3000.0, GRADIENT_CLIP_NORM=5.0, WARMUP_STEPS=0,
     TRAIN_BN=False, TRAIN_ROIS_PER_IMAGE=60, ROI_POSITIVE_RATIO=1.0, MAX_GT_INSTANCES=3,
 )
 model = MaskRCNN("training", config, tempfile.mkdtemp())
