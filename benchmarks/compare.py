@@ -21,6 +21,8 @@ from pathlib import Path
 from benchmarks.chart import draw_chart
 
 ROOT = Path(__file__).parents[1]
+# What a step takes when its batch lies ready: the rest of the time is spent on the data.
+NO_LOADING = "landslide_rcnn, bfloat16, one batch in memory"
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Contender:
     package: str
     python: str = sys.executable
     environment: dict[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ("train", "detect")
 
 
 def contenders(options: argparse.Namespace) -> list[Contender]:
@@ -47,6 +51,13 @@ def contenders(options: argparse.Namespace) -> list[Contender]:
     return [
         Contender("landslide_rcnn, bfloat16", precision="bfloat16", **ours),
         Contender("landslide_rcnn, float32", precision="float32", **ours),
+        Contender(
+            NO_LOADING,
+            precision="bfloat16",
+            arguments=("--no-loading",),
+            modes=("train",),
+            **ours,
+        ),
         Contender("torchvision, float32", precision="float32", **peer),
         Contender("torchvision, float32, channels last", precision="float32_last", **peer),
         Contender("torchvision, bfloat16", precision="bfloat16", **peer),
@@ -66,12 +77,13 @@ def main() -> None:
     for round_number in range(1, options.rounds + 1):
         for mode in options.modes:
             for contender in contenders(options):
-                if contender.package in absent:
+                if contender.package in absent or mode not in contender.modes:
                     continue
                 found = run(contender, mode, options)
                 results.setdefault(f"{mode}: {contender.name}", []).append(found)
                 seconds = statistics.median(found["step_s"]) if "step_s" in found else None
                 print(f"round {round_number}, {mode}: {contender.name}: {seconds} s", flush=True)
+    medians = {name: summarise(runs, options.batch) for name, runs in results.items()}
     port = read_port(options)
     if port is None:
         absent["matterport port"] = f"its measurements are not at {options.port}"
@@ -79,7 +91,8 @@ def main() -> None:
         "machine": describe_machine(),
         "workload": {k: getattr(options, k) for k in ("backbone", "size", "batch", "rois")},
         "absent": absent,
-        "medians": {name: summarise(runs, options.batch) for name, runs in results.items()},
+        "medians": medians,
+        "share_of_time_spent_on_data": data_share(medians),
         "matterport_port": port,
         "runs": results,
     }
@@ -119,6 +132,7 @@ def run(contender: Contender, mode: str, options: argparse.Namespace) -> dict:
     """Run one contender once: its JSON line, or {"error": the end of what it said}."""
     command = [contender.python, "-m", contender.module, "--mode", mode]
     command += ["--precision", contender.precision, "--steps", str(options.steps)]
+    command += contender.arguments
     for name in ("backbone", "size", "batch", "rois"):
         command += [f"--{name}", str(getattr(options, name))]
     environment = {**os.environ, **contender.environment, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -140,6 +154,15 @@ def summarise(runs: list[dict], batch: int) -> dict:
         "images_per_s": round(batch / step_s, 3),
         "peak_rss_mb": max(found["peak_rss_mb"] for found in good),
     }
+
+
+def data_share(medians: dict[str, dict]) -> float | None:
+    """Return the share of a training step that goes to its data, or None if it was not run."""
+    steps = [
+        medians.get(f"train: {name}", {}).get("step_s")
+        for name in ("landslide_rcnn, bfloat16", NO_LOADING)
+    ]
+    return None if None in steps else round(1 - steps[1] / steps[0], 4)
 
 
 def read_port(options: argparse.Namespace) -> list[dict] | None:

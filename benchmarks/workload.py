@@ -31,6 +31,7 @@ def parse_options(description: str) -> argparse.Namespace:
     parser.add_argument("--warmup", type=int, default=3, help="steps before the clock starts")
     parser.add_argument("--steps", type=int, default=7, help="steps on the clock")
     parser.add_argument("--precision", default="auto")
+    parser.add_argument("--no-loading", action="store_true", help="train on one batch from memory")
     return parser.parse_args()
 
 

@@ -22,17 +22,39 @@ def resolve_precision(name: str) -> str:
 
 
 def _bfloat16_is_native() -> bool:
-    """True where TensorFlow multiplies bfloat16 faster than float32; elsewhere not claimed."""
-    if keras.backend.backend() != "tensorflow":
-        return False
+    """True where bfloat16 is multiplied faster than float32; elsewhere not claimed."""
+    return _NATIVE[keras.backend.backend()]()
+
+
+def _on_tensorflow() -> bool:
     import tensorflow as tf
 
     for gpu in tf.config.list_physical_devices("GPU"):
         capability = tf.config.experimental.get_device_details(gpu).get("compute_capability")
-        return bool(capability and capability >= (8, 0))
+        return bool(capability and capability >= AMPERE)
     cpu_info = Path("/proc/cpuinfo")
     flags = cpu_info.read_text() if cpu_info.exists() else ""
     return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _on_jax() -> bool:
+    import jax
+
+    device = jax.devices()[0]
+    if device.platform != "gpu":
+        return device.platform == "tpu"
+    return tuple(map(int, device.compute_capability.split("."))) >= AMPERE
+
+
+def _on_torch() -> bool:
+    import torch
+
+    return torch.cuda.is_available() and torch.cuda.get_device_capability() >= AMPERE
+
+
+# The first GPUs with bfloat16, by compute capability.
+AMPERE = (8, 0)
+_NATIVE = {"tensorflow": _on_tensorflow, "jax": _on_jax, "torch": _on_torch}
 
 
 @contextlib.contextmanager
