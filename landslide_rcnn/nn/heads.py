@@ -7,13 +7,12 @@ The batch normalisations of the heads always use their stored statistics: the ro
 are no independent sample, and the padded ones are not rois at all.
 """
 
-import math
-
 import keras
 from keras import layers, ops
 
 from landslide_rcnn.nn.batch_norm import BatchNorm
 from landslide_rcnn.nn.conv_norm import ConvNorm, feature_input
+from landslide_rcnn.nn.matrix_conv import MatrixConv2D
 
 USUAL_ROIS = 256  # that a head is given at once; see `ConvNorm`
 
@@ -34,7 +33,8 @@ def build_box_head(size: int, pool_size: int, units: int, num_classes: int) -> k
     cut = feature_input((pool_size, pool_size, size), name="roi_align_classifier")
     x = cut
     for i, kernel in ((1, pool_size), (2, 1)):
-        convolution = FullyConnected(units, kernel, name=f"mrcnn_class_conv{i}", **_HE)
+        # A fully connected layer, written as a convolution for the sake of old weight files.
+        convolution = MatrixConv2D(units, kernel, name=f"mrcnn_class_conv{i}", **_HE)
         x = ConvNorm(convolution, _frozen_norm(f"mrcnn_class_bn{i}"), rows=USUAL_ROIS)(x)
         x = layers.ReLU(name=f"mrcnn_class_relu{i}")(x)
     x = layers.Reshape((units,), name="pool_squeeze")(x)
@@ -50,19 +50,6 @@ def build_box_head(size: int, pool_size: int, units: int, num_classes: int) -> k
     )(x)
     deltas = layers.Reshape((num_classes, 4), name="mrcnn_bbox", dtype="float32")(deltas)
     return keras.Model(cut, [logits, deltas], name="box_head")
-
-
-class FullyConnected(layers.Conv2D):
-    """A fully connected layer, written as a convolution for the sake of old weight files.
-
-    Its kernel covers its input, [rois, kernel, kernel, C] -> [rois, 1, 1, units]: the convolution
-    is one matrix product, and faster as such.
-    """
-
-    def convolution_op(self, inputs, kernel):
-        flat = ops.reshape(inputs, (-1, math.prod(kernel.shape[:3])))
-        product = ops.matmul(flat, ops.reshape(kernel, (-1, self.filters)))
-        return ops.reshape(product, (-1, 1, 1, self.filters))
 
 
 def build_mask_head(size: int, pool_size: int, num_classes: int) -> keras.Model:

@@ -10,7 +10,7 @@ from landslide_rcnn.nn import grouped_conv
 from landslide_rcnn.nn.batch_norm import BatchNorm
 from landslide_rcnn.nn.conv_norm import ConvNorm, leaf_layers
 from landslide_rcnn.nn.grouped_conv import STRATEGIES, GroupedConv2D, choose_strategy
-from landslide_rcnn.nn.heads import FullyConnected
+from landslide_rcnn.nn.matrix_conv import MatrixConv2D
 
 
 def slow_grouped_conv(x, kernel, groups):
@@ -169,9 +169,13 @@ class TestConvNorm:
         assert y.dtype == "bfloat16" and convolution.kernel.dtype == "float32"
 
 
-def test_a_fully_connected_layer_is_the_convolution_of_its_kernel():
-    layer = FullyConnected(6, 7)
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"),
+    [(1, 1, "same"), (1, 1, "valid"), (1, 2, "valid"), (7, 1, "valid"), (7, 1, "same")],
+)
+def test_a_matrix_convolution_is_the_convolution(kernel, stride, padding):
+    layer = MatrixConv2D(6, kernel, stride, padding=padding)
     layer.build((None, 7, 7, 5))
     x = np.random.default_rng(0).normal(size=(3, 7, 7, 5)).astype(np.float32)
-    expected = tf.nn.conv2d(x, layer.kernel, 1, "VALID")
+    expected = tf.nn.conv2d(x, layer.kernel, stride, padding.upper())
     np.testing.assert_allclose(layer(x), expected, atol=1e-4)

@@ -15,6 +15,7 @@ from landslide_rcnn.errors import RegistryError
 from landslide_rcnn.nn.batch_norm import BatchNorm
 from landslide_rcnn.nn.conv_norm import ConvNorm
 from landslide_rcnn.nn.grouped_conv import GroupedConv2D
+from landslide_rcnn.nn.matrix_conv import MatrixConv2D
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,8 @@ class _Bottleneck:
         if groups > 1:
             convolution = GroupedConv2D(filters, size, stride, groups=groups, **spec)
         else:
-            convolution = layers.Conv2D(filters, size, stride, **spec)
+            kind = MatrixConv2D if size == 1 else layers.Conv2D
+            convolution = kind(filters, size, stride, **spec)
         return ConvNorm(convolution, self.norm(f"bn{ending}"))(x)
 
     def norm(self, name: str) -> BatchNorm:
