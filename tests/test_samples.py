@@ -1,7 +1,5 @@
 """The samples: their configurations, their data, their commands."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -9,8 +7,9 @@ from click.testing import CliRunner
 from landslide_rcnn.data.augment import apply_imgaug
 from samples.bijie.__main__ import main
 from samples.bijie.bijie import VARIANTS, open_part, photometric_augmentation
+from tests.helpers.outside import data_file, needs_data
 
-BIJIE = Path(__file__).parents[1] / ".." / "shared" / "data" / "bijie"
+BIJIE = data_file("bijie")
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -32,7 +31,7 @@ def test_the_augmentation_changes_light_and_leaves_masks():
     np.testing.assert_array_equal(masks, mask)
 
 
-@pytest.mark.skipif(not BIJIE.is_dir(), reason="the Bijie dataset is not here")
+@needs_data("bijie")
 def test_the_parts_share_no_image():
     parts = {part: open_part(BIJIE, part) for part in ("train", "val", "test")}
     assert {p: d.num_images for p, d in parts.items()} == {"train": 580, "val": 50, "test": 97}

@@ -95,13 +95,14 @@ def refine_detections(
 
     kept = is_proposal & (class_ids > 0) & (scores >= min_confidence)
     class_ids = ops.cast(class_ids, "float32")
-    # Boxes lie in [0, 1]: moved apart by 2 for each class, boxes of two classes never overlap.
+    # Of two classes, one is the background: no other class is in the way.
     indices, kept = nms(
-        boxes + 2.0 * class_ids[..., None],
+        boxes,
         ops.where(kept, scores, -1.0),
         iou_threshold=iou_threshold,
         max_output=max_detections,
         min_score=-0.5,
+        groups=class_ids if deltas.shape[2] > 2 else None,
     )
     detections = ops.concatenate([boxes, class_ids[..., None], scores[..., None]], axis=-1)
     return ops.where(kept[..., None], take_rows(detections, indices), 0.0)

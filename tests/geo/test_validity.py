@@ -1,7 +1,5 @@
 """The black outside of a survey."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,9 +10,10 @@ from scipy import ndimage
 from landslide_rcnn.data.tiles import tile_grid
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.validity import DARK_BITS_UINT8, MIN_BLACK_SHARE, RIM_PIXELS, find_outside
+from tests.helpers.outside import data_file, needs_data
 from tests.reference.outside import outside_reference
 
-ORTHOPHOTO = Path(__file__).parents[2] / "../shared/data/uav/orthophoto.tif"
+ORTHOPHOTO = data_file("uav/orthophoto.tif")
 
 
 def in_strips(image, strip_rows, dark_bits=DARK_BITS_UINT8):
@@ -138,7 +137,7 @@ def test_a_changed_file_is_read_anew(write_raster, survey):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not ORTHOPHOTO.exists(), reason="needs ../shared/data/uav/orthophoto.tif")
+@needs_data("uav/orthophoto.tif")
 def test_a_real_orthophoto():
     with Scene(ORTHOPHOTO) as scene:
         share = np.zeros(2)

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import sqlite3
-from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
@@ -31,8 +30,9 @@ from landslide_rcnn.geo.vector import (
     write_lines,
     write_polygons,
 )
+from tests.helpers.outside import data_file, needs_data
 
-TERRAIN = Path(__file__).parents[2] / "../shared/data/terrain"
+TERRAIN = data_file("terrain")
 UTM = "EPSG:32648"
 BOW_TIE = Polygon([(0, 0), (2, 2), (2, 0), (0, 2)])  # crosses itself: two triangles of area 1
 TRANSFORM = Affine(2, 0, 500_000, 0, -2, 4_000_000)
@@ -300,7 +300,7 @@ def test_areas_without_crs_or_rows():
         assert area_m2(gpd.GeoSeries([], dtype="geometry"), crs).shape == (0,)
 
 
-@pytest.mark.skipif(not TERRAIN.exists(), reason="needs ../shared/data/terrain")
+@needs_data("terrain")
 def test_a_real_shapefile_on_a_real_scene():
     with Scene(TERRAIN / "rmnp-rgb.tif") as scene:
         park = align_crs(read_polygons(TERRAIN / "rmnp.shp"), scene)

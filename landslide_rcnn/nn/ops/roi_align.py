@@ -18,29 +18,60 @@ def sample_positions(low, high, size, *, bins: int, samples: int, grid: str):
     """Return where one axis of each roi is sampled, in cells of its feature map.
 
     Args:
-        low: [R], first edge of the rois, normalised (0 and 1 are the outer cells' centres).
+        low: [R], first edge of the rois, in the grid's own frame.
         high: [R], second edge.
-        size: [R] or scalar, cells of the map along the axis, float32.
+        size: [R] or scalar, cells of the map along the axis.
         bins: Bins of the output along the axis.
         samples: Sampling points in each bin.
-        grid: "corners" puts the outer points on the box's edges (matterport's crop-and-resize;
-            one sample a bin). "bins" puts the points at the centres of equal parts of each bin,
-            a cell's centre being half a cell from its edge (torchvision's aligned RoIAlign).
+        grid: A key of `GRIDS`.
 
     Returns:
-        [R, bins x samples], float32.
+        [R, bins x samples], float32; 0 is the centre of the first cell.
     """
-    low, high = low[:, None], high[:, None]
     size = ops.reshape(ops.cast(size, "float32"), (-1, 1))
+    low, high = ops.cast(low, "float32")[:, None], ops.cast(high, "float32")[:, None]
+    return GRIDS[grid](low, high, size, bins, samples)
+
+
+def _corner_points(low, high, size, bins, samples):
     points = bins * samples
-    if grid == "corners":
-        steps = ops.arange(points, dtype="float32") / max(points - 1, 1)
-        return (low + (high - low) * steps[None]) * (size - 1)
-    # In edge coordinates the box reaches from low x (size - 1) to high x (size - 1) + 1, minus
-    # half a cell for coordinates of centres.
-    first = low * (size - 1) - 0.5
-    length = (high - low) * (size - 1) + 1.0
-    return first + length * (ops.arange(points, dtype="float32")[None] + 0.5) / points
+    steps = ops.arange(points, dtype="float32")[None] / max(points - 1, 1)
+    return (low + (high - low) * steps) * (size - 1)
+
+
+def _bin_points(low, high, size, bins, samples):
+    # In edge coordinates the box reaches from low x (size - 1) to high x (size - 1) + 1.
+    return _cell_bin_points(low * (size - 1), high * (size - 1) + 1.0, size, bins, samples)
+
+
+def _cell_bin_points(low, high, size, bins, samples):
+    return _points_in_bins(low - 0.5, (high - 0.5) - (low - 0.5), bins, samples)
+
+
+def _unaligned_cell_bin_points(low, high, size, bins, samples):
+    return _points_in_bins(low, ops.maximum(high - low, 1.0), bins, samples)
+
+
+def _points_in_bins(first, length, bins, samples):
+    """Centres of equal parts of each bin; added up in torchvision's order, to its last digit."""
+    bin_length = length / bins
+    bin_index = ops.repeat(ops.arange(bins, dtype="float32"), samples)[None]
+    part = ops.tile(ops.arange(samples, dtype="float32") + 0.5, bins)[None]
+    return first + bin_index * bin_length + part * bin_length / samples
+
+
+# How a roi's points lie. Normalised boxes (0 and 1 are the outer cells' centres):
+# "corners" puts the outer points on the box's edges, one sample a bin: matterport's
+# crop-and-resize. "bins" puts the points at the centres of equal parts of each bin, a cell's
+# centre being half a cell from its edge. Half-open boxes in cells of the map: "cell bins" is the
+# same, torchvision's RoIAlign with aligned=True; "unaligned cell bins" is its aligned=False, half
+# a cell off, and with boxes of one cell at least (Detectron's first version).
+GRIDS = {
+    "corners": _corner_points,
+    "bins": _bin_points,
+    "cell bins": _cell_bin_points,
+    "unaligned cell bins": _unaligned_cell_bin_points,
+}
 
 
 def bilinear_gather(table, base, height, width, y, x, *, outside_is_zero: bool):
@@ -189,12 +220,12 @@ def roi_align(features, boxes, box_indices, *, bins: int, samples: int, pooling:
 
     Args:
         features: [B, h, w, C].
-        boxes: [R, (y1, x1, y2, x2)], normalised.
+        boxes: [R, (y1, x1, y2, x2)], in the grid's frame: normalised, or in cells.
         box_indices: [R] int32, the image of each box.
         bins: Cells a side of the cut.
         samples: Sampling points a bin and side.
         pooling: "max" or "average".
-        grid: "corners" or "bins", see `sample_positions`.
+        grid: A key of `GRIDS`.
 
     Returns:
         [R, bins, bins, C].
