@@ -37,6 +37,23 @@ def nms(boxes, scores, threshold, max_output):
     return kept
 
 
+def fast_nms(boxes, threshold, max_output):
+    """`nms` of boxes [R, 4] that come best first, for thousands of them."""
+    boxes = np.asarray(boxes, float)
+    left = np.arange(len(boxes))
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    kept = []
+    while len(left) and len(kept) < max_output:
+        best, left = left[0], left[1:]
+        kept.append(int(best))
+        corner1 = np.maximum(boxes[best, :2], boxes[left, :2])
+        corner2 = np.minimum(boxes[best, 2:], boxes[left, 2:])
+        common = np.prod(np.maximum(corner2 - corner1, 0), axis=1)
+        union = areas[best] + areas[left] - common
+        left = left[common <= threshold * union]
+    return kept
+
+
 def match_anchors(anchors, gt_boxes, positive_iou=0.7, negative_iou=0.3):
     """[A] of 1 positive, -1 negative, 0 neither, for instances that are no crowds."""
     match = np.zeros(len(anchors), int)
