@@ -12,7 +12,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from landslide_rcnn import weights as weight_files
 from landslide_rcnn.building import build_network
@@ -26,6 +25,7 @@ from landslide_rcnn.matterport.logs import log_folder
 from landslide_rcnn.matterport.methods import MatterportMethods
 from landslide_rcnn.matterport.replaced import missing
 from landslide_rcnn.molding import mold, unmold
+from landslide_rcnn.nn.compiled import compile_forward
 from landslide_rcnn.prediction import Instances, TilePrediction, masks_of, probability_of
 from landslide_rcnn.training import Checkpoint, fit, set_trainable
 
@@ -365,19 +365,9 @@ class MaskRCNN(MatterportMethods):
         """Run the network on [B, H, W, C] and windows [B, 4] in pixels."""
         height, width = images.shape[1:3]
         windows = (windows_px - [0, 0, 1, 1]) / [height - 1, width - 1, height - 1, width - 1]
-        outputs = self._function()(images, windows.astype(np.float32))
-        return {name: ops.convert_to_numpy(value) for name, value in outputs.items()}
-
-    def _function(self):
-        """Compile the network once, on TensorFlow; the other backends run it as it is."""
         if "detect" not in self._compiled:
-            run = self.keras_model
-            if keras.backend.backend() == "tensorflow":
-                import tensorflow as tf
-
-                run = tf.function(self.keras_model.__call__, reduce_retracing=False)
-            self._compiled["detect"] = run
-        return self._compiled["detect"]
+            self._compiled["detect"] = compile_forward(self.keras_model)
+        return self._compiled["detect"](images, windows.astype(np.float32))
 
 
 def default_band_names(count: int) -> list[str]:

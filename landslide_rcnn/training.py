@@ -271,7 +271,8 @@ def fit(
     optimizer = OPTIMIZERS[config.OPTIMIZER](config, learning_rate)
     if config.OPTIMIZER == "adamw":
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    trainer.compile(optimizer=optimizer, jit_compile=False)
+    # XLA does not help convolutions on TensorFlow's CPU; JAX without it runs step by step.
+    trainer.compile(optimizer=optimizer, jit_compile=keras.backend.backend() == "jax")
 
     batches = KerasBatches(train, config.STEPS_PER_EPOCH)
     batches.start_epoch(initial_epoch)

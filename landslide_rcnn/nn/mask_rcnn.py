@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import keras
-import numpy as np
 from keras import ops
 
 from landslide_rcnn.errors import ShapeError
@@ -102,6 +101,7 @@ class MaskRCNNNetwork(keras.Model):
         self.mask_head = mask_head
         self.settings = settings
         self.seed_generator = keras.random.SeedGenerator(seed)
+        self.built = True  # its stages are, and it has no weights of its own
 
     def call(self, images, windows=None, training=False):
         """Detect.
@@ -342,7 +342,7 @@ def build_mask_rcnn(
         resnet = dict(style=style, batch_statistics=batch_statistics)
         body = build_resnet(backbone, channels=channels, **resnet)
     level_channels = {name: int(level.shape[-1]) for name, level in body.output.items()}
-    network = MaskRCNNNetwork(
+    return MaskRCNNNetwork(
         backbone=body,
         fpn=build_fpn(level_channels, pyramid_size),
         bottom_up_path=build_bottom_up_path(pyramid_size) if bottom_up_path else None,
@@ -353,5 +353,3 @@ def build_mask_rcnn(
         seed=seed,
         name="mask_rcnn",
     )
-    network(np.zeros((1, 64, 64, channels), np.float32))
-    return network

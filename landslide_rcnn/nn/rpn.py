@@ -91,7 +91,8 @@ def _patches(levels: list, cells, stride: int):
     starts = np.cumsum([0, *(rows * columns)])  # of the levels' answers
     tables = np.cumsum([0, *((height + 2) * (width + 2))])  # of the levels' padded cells
 
-    level = ops.sum(ops.cast(cells[..., None] >= starts[1:-1], "int32"), axis=-1)  # [B, S]
+    later_levels = ops.convert_to_tensor(starts[1:-1], "int32")
+    level = ops.sum(ops.cast(cells[..., None] >= later_levels, "int32"), axis=-1)  # [B, S]
     of_level = lambda values: ops.take(np.asarray(values, np.int32), level)  # noqa: E731
     within = cells - of_level(starts[:-1])
     row = within // of_level(columns) * stride + of_level(first_row)

@@ -182,7 +182,8 @@ class TestCuts:
     def cut(levels, rois, side, bins):
         return pyramid_roi_align(
             [level[None] for level in levels],
-            rois[None],
+            rois,
+            np.zeros(len(rois), np.int32),
             side,
             side,
             bins=bins,

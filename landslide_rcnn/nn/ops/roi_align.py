@@ -148,7 +148,16 @@ def gather_bins(table, base, height, width, y, x, *, samples, pooling, outside_i
     return reduced / samples**2 if pooling == "average" and samples > 1 else reduced
 
 
-REDUCE = {"max": ops.maximum, "average": ops.add}
+def _larger(first, second):
+    """Maximum whose gradient goes to the larger value, on every backend."""
+    if keras.backend.backend() != "jax":
+        return ops.maximum(first, second)
+    # JAX finds the larger one again by comparing with the result for equality, and XLA may have
+    # rounded the two sides differently: whole gradients get lost. A choice is no such comparison.
+    return ops.where(first >= second, first, second)
+
+
+REDUCE = {"max": _larger, "average": ops.add}
 
 
 def pyramid_roi_align(
