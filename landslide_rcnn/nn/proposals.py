@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from keras import ops
 
 from landslide_rcnn.nn.ops.boxes import clip_boxes, decode_boxes
-from landslide_rcnn.nn.ops.matching import take_rows
+from landslide_rcnn.nn.ops.matching import best_first, take_rows
 from landslide_rcnn.nn.ops.nms import nms
 
 
@@ -42,7 +42,7 @@ def propose(
     """
     foreground = ops.stop_gradient(ops.cast(foreground, "float32"))
     limit = min(pre_nms_limit, anchors.shape[0])
-    scores, best = ops.top_k(foreground, limit)
+    scores, best = best_first(foreground, limit)
     boxes = decode_boxes(
         ops.take(anchors, best, axis=0), ops.stop_gradient(take_rows(deltas, best)), std_dev
     )

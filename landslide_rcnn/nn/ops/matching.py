@@ -68,6 +68,19 @@ def sample(candidates, count: int, seed: keras.random.SeedGenerator):
     return indices, ops.pad(top > -0.5, [[0, 0], [0, missing]], constant_values=False)
 
 
+def best_first(scores, count: int):
+    """Return the `count` largest of each row [B, A] and their indices, equal ones by their index.
+
+    Returns:
+        scores: [B, count].
+        indices: [B, count] int32.
+    """
+    if keras.backend.backend() == "torch":  # whose top_k takes equal values in any order
+        indices = ops.argsort(-scores, axis=1)[:, :count]
+        return ops.take_along_axis(scores, indices, axis=1), ops.cast(indices, "int32")
+    return ops.top_k(scores, count)
+
+
 def take_rows(values, indices):
     """Gather rows of each image: values [B, A, ...], indices [B, S] -> [B, S, ...]."""
     extra = len(values.shape) - 2

@@ -191,6 +191,7 @@ def pyramid_roi_align(
     Source: Lin et al. 2017 (FPN), eq. 1: level = 4 + log2(sqrt(h w) / 224), rounded.
     """
     rois = ops.stop_gradient(ops.cast(rois, "float32"))
+    images = ops.cast(images, "int32")
     batch = ops.shape(levels[0])[0]
     level = roi_levels(rois, image_height, image_width, len(levels))
 
