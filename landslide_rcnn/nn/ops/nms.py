@@ -81,7 +81,8 @@ def _compiled_greedy_nms(iou_threshold, max_output, min_score):
     def run(boxes, scores, groups):
         return greedy_nms(boxes, scores, iou_threshold, max_output, min_score, groups)
 
-    return tf.function(run, jit_compile=True, reduce_retracing=True)
+    # A trace for each shape: with a number of boxes that is left open there are no blocks.
+    return tf.function(run, jit_compile=True, autograph=False)
 
 
 def greedy_nms(boxes, scores, iou_threshold, max_output, min_score, groups=None):
