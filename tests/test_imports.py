@@ -30,7 +30,8 @@ ALLOWED = {
     "training": BASE | {"data", "nn", "weights", "devices"},
     "molding": BASE | {"data"},
     "matterport": BASE | {"boxes", "data", "nn", "training", "molding"},
-    "model": BASE | {"building", "data", "devices", "weights", "training", "molding", "matterport"},
+    "model": BASE
+    | {"building", "data", "devices", "nn", "weights", "training", "molding", "matterport"},
     "inference": BASE | {"geo", "data"},
     "evaluation": BASE | {"geo", "data", "boxes", "inference"},
     "visualize": BASE | {"geo", "data", "inference", "evaluation"},
