@@ -18,11 +18,9 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.chart import draw_chart
+from benchmarks.chart import NO_LOADING, draw_chart
 
 ROOT = Path(__file__).parents[1]
-# What a step takes when its batch lies ready: the rest of the time is spent on the data.
-NO_LOADING = "landslide_rcnn, bfloat16, one batch in memory"
 
 
 @dataclass(frozen=True)
