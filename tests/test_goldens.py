@@ -17,6 +17,7 @@ from landslide_rcnn.nn.conv_norm import leaf_layers
 from landslide_rcnn.nn.ops.nms import greedy_nms, nms
 from landslide_rcnn.nn.ops.roi_align import roi_align
 from landslide_rcnn.nn.proposals import refine_detections
+from landslide_rcnn.weights import assign, read_weights
 from tests.helpers.goldens import (
     find_goldens,
     match_rows,
@@ -25,6 +26,7 @@ from tests.helpers.goldens import (
     write_matterport_file,
 )
 from tests.helpers.outside import DEFAULT_GOLDENS, GOLDENS
+from tests.helpers.weight_files import write_safetensors
 
 FILES = find_goldens()
 pytestmark = pytest.mark.skipif(
@@ -95,31 +97,20 @@ def test_nms_keeps_what_torchvisions_keeps(golden, suppress):
 # --- torchvision's backbones ------------------------------------------------------------------
 
 
-def torchvision_names(name):
-    """layer3.0.conv2 -> res4a_branch2b, layer3.0.downsample.1 -> bn4a_branch1."""
-    parts = name.split(".")
-    if parts[0] in ("conv1", "bn1"):
-        return {"conv1": "conv1", "bn1": "bn_conv1"}[parts[0]]
-    place = f"{int(parts[0][5:]) + 1}{'abcdefghijklmnopqrstuvwxyz'[int(parts[1])]}"
-    if parts[2] == "downsample":
-        return f"{('res', 'bn')[int(parts[3])]}{place}_branch1"
-    kind = "res" if parts[2].startswith("conv") else "bn"
-    return f"{kind}{place}_branch2{'abc'[int(parts[2][-1]) - 1]}"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("golden", of_kind("backbone"), ids=str)
-def test_backbones_equal_torchvisions(golden):
+def test_backbones_equal_torchvisions(golden, tmp_path):
     image = golden.outputs["image"]
     model = build_resnet(
         torchvision_variant(golden.shapes), channels=image.shape[-1], style="torchvision"
     )
-    arrays = golden.weights
-    leaves = ("weight", "bias", "running_mean", "running_var")
-    for layer in {key.rpartition(".")[0] for key in arrays if not key.startswith("fc")}:
-        found = [arrays[f"{layer}.{leaf}"] for leaf in leaves if f"{layer}.{leaf}" in arrays]
-        found = [a.transpose(2, 3, 1, 0) if a.ndim == 4 else a for a in found]
-        leaf_layers(model)[torchvision_names(layer)].set_weights(found)
+    path = tmp_path / "state.safetensors"
+    write_safetensors(
+        path, {k: ("F32", list(a.shape), a.tobytes()) for k, a in golden.weights.items()}
+    )
+    with read_weights(path) as named:
+        report = assign(leaf_layers(model), named, partial=False)
+    assert report.unused in ([], ["fc1000"])
     levels = model(image)
     compared = [name for name in levels if name in golden.outputs]
     assert compared

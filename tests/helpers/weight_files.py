@@ -64,7 +64,7 @@ def write_keras2(path, groups: dict[str, dict[str, np.ndarray]], root: str = "")
 
 def write_safetensors(path, tensors: dict[str, tuple[str, list, bytes]], header=None) -> None:
     """{name: (dtype, shape, bytes)} -> eight bytes of length, a JSON header, the numbers."""
-    entries, data = {}, b""
+    entries, data = {}, bytearray()
     for name, (dtype, shape, numbers) in tensors.items():
         place = [len(data), len(data) + len(numbers)]
         entries[name] = {"dtype": dtype, "shape": shape, "data_offsets": place}
