@@ -1,7 +1,6 @@
 """Folders of tiles, scenes with polygons, and the ways to name them."""
 
 import logging
-from pathlib import Path
 
 import cv2
 import geopandas as gpd
@@ -21,8 +20,9 @@ from landslide_rcnn.data.readers import (
     split_components,
 )
 from landslide_rcnn.errors import DatasetError, GeoReferenceError
+from tests.helpers.outside import data_file, needs_data
 
-BIJIE = Path(__file__).resolve().parents[2] / "../shared/data/bijie"
+BIJIE = data_file("bijie")
 
 
 def write_image(path, value=0, size=(20, 30)):
@@ -321,7 +321,7 @@ def test_a_scene_without_valid_pixels_or_crs(scene):
     assert np.argwhere(masks[..., 0]).min(axis=0).tolist() == [20, 10] and masks.sum() == 400
 
 
-@pytest.mark.skipif(not BIJIE.exists(), reason="needs the Bijie tiles in ../shared/data/bijie")
+@needs_data("bijie")
 def test_the_real_bijie_tiles():
     sizes = {part: open_dataset(f"{BIJIE}#{part}").num_images for part in ("train", "val", "test")}
     assert sizes == {"train": 580, "val": 50, "test": 97}

@@ -38,7 +38,9 @@ class Golden:
 
     @functools.cached_property
     def weights(self) -> dict[str, np.ndarray]:
-        spec = importlib.util.spec_from_file_location("make_weights", _find("make_weights.py"))
+        spec = importlib.util.spec_from_file_location(
+            "make_weights", golden_path("make_weights.py")
+        )
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module.make(_read_shapes(self.architecture), self.seed)
@@ -68,7 +70,7 @@ def _describe(path: Path) -> Golden:
     return Golden(path, f"no .json of weights belongs to it, only {', '.join(sorted(known))}")
 
 
-def _find(name: str) -> Path:
+def golden_path(name: str) -> Path:
     """A file of the folder; what a folder of further outputs does not repeat, of the default."""
     path = GOLDENS / name
     return path if path.is_file() else DEFAULT_GOLDENS / name
@@ -76,7 +78,7 @@ def _find(name: str) -> Path:
 
 @functools.cache
 def _read_shapes(architecture: str) -> dict:
-    return json.loads(_find(f"{architecture}.json").read_text(encoding="utf-8"))
+    return json.loads(golden_path(f"{architecture}.json").read_text(encoding="utf-8"))
 
 
 def torchvision_variant(shapes: dict[str, tuple[int, ...]]) -> str:

@@ -2,7 +2,6 @@
 
 import io
 import zipfile
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -13,6 +12,7 @@ from landslide_rcnn.nn.backbones.resnet import build_resnet
 from landslide_rcnn.nn.conv_norm import leaf_layers
 from landslide_rcnn.weights import assign, read_weights
 from tests.helpers import weight_files as w
+from tests.helpers.outside import data_file, needs_data
 
 
 @pytest.fixture
@@ -289,12 +289,11 @@ class TestHostile:
             read_weights(tmp_path / "x.npz")
 
 
-IMAGENET = Path(__file__).parents[2] / ".." / "shared" / "data" / "weights"
-IMAGENET = IMAGENET / "resnet50_imagenet_partial.npz"
+IMAGENET = data_file("weights/resnet50_imagenet_partial.npz")
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not IMAGENET.is_file(), reason="the partial ImageNet weights are not here")
+@needs_data("weights/resnet50_imagenet_partial.npz")
 def test_partial_imagenet_weights_name_what_they_lack():
     model = build_resnet("resnet50", style="keras")
     layers = leaf_layers(model)

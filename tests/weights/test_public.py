@@ -10,8 +10,9 @@ from landslide_rcnn import utils
 from landslide_rcnn.config import Config
 from landslide_rcnn.errors import WeightsError
 from landslide_rcnn.weights import COCO_URL, find_weights, public
+from tests.helpers.goldens import golden_path
 
-GOLDENS = Path(__file__).parents[2] / ".." / "shared" / "goldens"
+SHAPES = golden_path("matterport_resnet101_81.json")
 
 
 def config(**settings):
@@ -44,9 +45,9 @@ class TestCoco:
         assert numbers == 64_158_584
         assert shapes["res4w_branch2c"] == [(1, 1, 256, 1024), (1024,)]
 
-    @pytest.mark.skipif(not GOLDENS.is_dir(), reason="the reference's shapes are not here")
+    @pytest.mark.skipif(not SHAPES.is_file(), reason="the reference's shapes are not here")
     def test_its_shapes_are_the_references(self):
-        names = json.loads((GOLDENS / "matterport_resnet101_81.json").read_text())["arrays"]
+        names = json.loads(SHAPES.read_text())["arrays"]
         for layer, members in public.coco_shapes().items():
             found = [tuple(s) for name, s in names.items() if name.startswith(f"{layer}/")]
             if found:  # the reference lists some heads under their inner names only
