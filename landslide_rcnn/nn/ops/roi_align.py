@@ -276,5 +276,5 @@ def _gatherer(samples: int, pooling: str, outside_is_zero: bool, with_gradient: 
         return gather
     import tensorflow as tf
 
-    compiled = tf.function(gather, jit_compile=True, reduce_retracing=True)
+    compiled = tf.function(gather, jit_compile=True)  # traced anew for other shapes
     return lambda *arguments: (compiled if tf.inside_function() else gather)(*arguments)
