@@ -214,12 +214,12 @@ class TestDetector:
         assert relative_error(found[0, : len(deltas)], deltas) < 1e-4
 
     def test_detections_of_the_same_rois(self, detector):
-        rois, expected = detector.expect("rois", "detections")
+        image, rois, expected = detector.expect("image", "rois", "detections")
         network, config = detector.network, detector.config
         logits, deltas = network.box_answers(
             detector.images, detector.levels, ops.convert_to_tensor(rois[None])
         )
-        _, window = mold(detector.outputs.get("image"), None, config)
+        _, window = mold(image, None, config)
         height, width = detector.images.shape[1:3]
         scale = np.array([height - 1, width - 1] * 2, np.float32)
         found = refine_detections(
