@@ -206,6 +206,18 @@ class TestRoiAlign:
         expected = pyramid_roi_align(levels, rois, images, 512, 512, **spec)
         np.testing.assert_allclose(compiled(), expected, rtol=1e-5, atol=1e-5)
 
+    def test_networks_of_several_widths_in_one_process_keep_their_channels(self):
+        for channels in (3, 4, 5, 6):
+            levels = [np.zeros((1, s, s, channels), np.float32) for s in (16, 8, 4, 2)]
+            rois, images = np.zeros((2, 4), np.float32), np.zeros(2, np.int32)
+
+            @tf.function
+            def cuts(levels=levels, rois=rois, images=images):
+                spec = dict(bins=3, samples=1, pooling="max", with_gradient=False)
+                return pyramid_roi_align(levels, rois, images, 512, 512, **spec)
+
+            assert cuts.get_concrete_function().output_shapes[-1] == channels
+
     def test_a_ramp_is_interpolated_exactly(self):
         ramp = np.tile(np.arange(16, dtype=np.float32)[:, None], (1, 16))[None, ..., None]
         cut = roi_align(
