@@ -147,7 +147,8 @@ class MaskRCNNNetwork(keras.Model):
             training: False in validation: the batch normalisation keeps its statistics.
 
         Returns:
-            A dict of the heads' answers, "rpn_targets" and "roi_targets"; see `nn.losses`.
+            A dict of the heads' answers, "rpn_targets", "roi_targets" and
+            "mask_targets"; see `nn.losses`.
         """
         s = self.settings
         images = batch["image"]
