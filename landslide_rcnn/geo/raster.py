@@ -1,6 +1,6 @@
-"""Rasters in and out: a scene is read, and results are written, window by window.
+"""Rasters in: a scene is read window by window.
 
-First and last step of the way through the package. Only this room opens raster files.
+First step of the way through the package. Only this room opens raster files.
 
 Shape letters: H, W pixels of the scene; h, w pixels of a window; C bands.
 Units: windows in pixels of the scene, bounds in units of the CRS, `pixel_size_m` in metres.
@@ -8,32 +8,24 @@ CRS: the file's own, never changed or invented.
 """
 
 import contextlib
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple
 
 import numpy as np
-import rasterio
 from affine import Affine
 from rasterio.coords import BoundingBox
 from rasterio.crs import CRS
 from rasterio.enums import MaskFlags, Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.transform import array_bounds
 from rasterio.windows import Window
 
-from landslide_rcnn.errors import GeoReferenceError, RasterError, ShapeError
-from landslide_rcnn.files import atomic_path
+from landslide_rcnn.errors import GeoReferenceError, RasterError
 from landslide_rcnn.geo.ground import pixel_size_m
 from landslide_rcnn.geo.opening import one_line, open_raster
 from landslide_rcnn.geo.validity import OutsideMap, colour_bands, needs_outside_map, outside_map
 from landslide_rcnn.geo.windows import part_inside, size_of
-
-BLOCK_SIZE = 256  # pixels; the side of a block of the rasters that are written
-NO_CRS_TAG = {"COORDINATES": "pixels of the scene, which has no CRS"}
 
 
 class Scene:
@@ -193,141 +185,6 @@ class Scene:
             raise RasterError(
                 f"A scene must be readable throughout. Received: {self.path}, damaged at row "
                 f"{window.row_off}, column {window.col_off} ({one_line(error)}). Replace the file."
-            ) from error
-
-
-class Grid(NamedTuple):
-    """Where the pixels of a raster lie, for results that come from no scene.
-
-    Attributes:
-        height, width: Pixels.
-        crs: Of the map; None for pixel coordinates.
-        transform: From (column, row) to map coordinates.
-    """
-
-    height: int
-    width: int
-    crs: CRS | None
-    transform: Affine
-
-    @property
-    def window(self) -> Window:
-        """The whole raster."""
-        return Window(0, 0, self.width, self.height)
-
-
-class RasterWriter:
-    """Writes a GeoTIFF on a scene's grid, window by window; a context manager.
-
-    Tiled, deflate-compressed, BigTIFF where the size may need it. The file appears at its path
-    only when the block ends without an error.
-
-    Args:
-        path: The final file.
-        like: The scene (or grid) whose size, CRS and transform the result has.
-        dtype: Of the pixels, a NumPy name.
-        count: Bands.
-        nodata: The value of unusable pixels; also what unwritten pixels hold.
-        colormap: {value: (red, green, blue, alpha)}, 0 to 255, for one band of uint8.
-        descriptions: A name for each band.
-        tags: Metadata of the file.
-    """
-
-    def __init__(
-        self,
-        path: str | Path,
-        *,
-        like: Scene | Grid,
-        dtype: str,
-        count: int = 1,
-        nodata: float | None = None,
-        colormap: Mapping[int, tuple[int, int, int, int]] | None = None,
-        descriptions: Sequence[str] | None = None,
-        tags: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.path = Path(path)
-        self.height, self.width, self.count = like.height, like.width, count
-        self.dtype = np.dtype(dtype)
-        no_crs_tag = NO_CRS_TAG if like.crs is None else {}
-        self._tags = {**no_crs_tag, **{name: str(value) for name, value in (tags or {}).items()}}
-        self._colormap, self._descriptions = colormap, descriptions
-        self._profile = {
-            "driver": "GTiff",
-            "height": like.height,
-            "width": like.width,
-            "count": count,
-            "dtype": self.dtype.name,
-            "crs": like.crs,
-            "transform": like.transform,
-            "nodata": nodata,
-            "tiled": True,
-            "blockxsize": BLOCK_SIZE,
-            "blockysize": BLOCK_SIZE,
-            "compress": "deflate",
-            "BIGTIFF": "IF_SAFER",
-        }
-
-    def __enter__(self) -> "RasterWriter":
-        with contextlib.ExitStack() as opened, self._named_errors():
-            partial = opened.enter_context(atomic_path(self.path))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                dataset = opened.enter_context(rasterio.open(partial, "w", **self._profile))
-            if self._descriptions is not None:
-                dataset.descriptions = tuple(self._descriptions)
-            if self._colormap is not None:
-                dataset.write_colormap(1, dict(self._colormap))
-            if self._tags:
-                dataset.update_tags(**self._tags)
-            self._dataset = dataset
-            self._opened = opened.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        with self._named_errors():
-            self._opened.__exit__(error_type, error, traceback)
-
-    def write(self, array: np.ndarray, window: Window) -> None:
-        """Write a window; the part of it beyond the scene is cut off.
-
-        Args:
-            array: [h, w] (one band) or [h, w, C], of the window's size, of a dtype that fits.
-            window: In pixels of the scene.
-
-        Raises:
-            ShapeError: The array's size or dtype does not fit.
-            RasterError: The file cannot be written.
-        """
-        bands = array[..., None] if array.ndim == 2 else array
-        if bands.shape != (*size_of(window), self.count) or not np.can_cast(
-            bands.dtype, self.dtype, "same_kind"
-        ):
-            height, width = size_of(window)
-            raise ShapeError(
-                f"What is written must be [{height}, {width}, {self.count}] and fit into "
-                f"{self.dtype}. Received: {list(array.shape)}, {array.dtype}. Convert it first."
-            )
-        part = part_inside(window, self.height, self.width)
-        if part.is_empty:
-            return
-        with self._named_errors():
-            self._dataset.write(
-                np.moveaxis(bands[part.target], -1, 0).astype(self.dtype), window=part.window
-            )
-
-    @contextlib.contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except RasterioError as error:
-            raise RasterError(
-                f"A result must be writable. Received: {self.path} ({one_line(error)}). "
-                "Check the folder's permissions and the free space."
             ) from error
 
 

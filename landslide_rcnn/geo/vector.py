@@ -26,8 +26,9 @@ from shapely.geometry.base import BaseGeometry
 from landslide_rcnn.errors import DatasetError, GeoReferenceError, RasterError
 from landslide_rcnn.files import atomic_path
 from landslide_rcnn.geo.opening import local_file, one_line
-from landslide_rcnn.geo.raster import NO_CRS_TAG, Scene
+from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.windows import size_of
+from landslide_rcnn.geo.writing import NO_CRS_TAG
 
 logger = logging.getLogger(__name__)
 

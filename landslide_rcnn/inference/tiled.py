@@ -37,8 +37,9 @@ from tqdm import tqdm
 from landslide_rcnn.data.tiles import tile_grid
 from landslide_rcnn.errors import RasterError, ShapeError, WeightsError
 from landslide_rcnn.files import refuse_to_overwrite, write_json
-from landslide_rcnn.geo.raster import BLOCK_SIZE, RasterWriter, Scene
+from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.vector import write_polygons
+from landslide_rcnn.geo.writing import BLOCK_SIZE, RasterWriter
 from landslide_rcnn.inference.candidates import ROUNDING, candidates_of
 from landslide_rcnn.inference.merge import InstanceMerger
 from landslide_rcnn.inference.mosaic import Mosaic

@@ -8,8 +8,9 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from landslide_rcnn.errors import GeoReferenceError, RasterError, ShapeError
-from landslide_rcnn.geo.raster import Grid, RasterWriter, Scene
+from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.windows import part_inside
+from landslide_rcnn.geo.writing import Grid, RasterWriter
 
 RGBA = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
 
