@@ -146,6 +146,7 @@ def train(
 @click.option("--overlap", type=click.IntRange(0), help="Of tiles, pixels. Unset: a quarter.")
 @click.option("--min-area", default=0.0, show_default=True, help="Smallest landslide, m2.")
 @click.option("--batch-size", type=click.IntRange(1), help="Tiles predicted together.")
+@click.option("--resume", is_flag=True, help="Go on with a run that was stopped.")
 @no_crs_option
 @overwrite_option
 @quiet_option
@@ -159,6 +160,7 @@ def detect(
     overlap,
     min_area,
     batch_size,
+    resume,
     no_crs,
     overwrite,
     quiet,
@@ -177,6 +179,7 @@ def detect(
         batch_size=batch_size,
         no_crs=no_crs,
         overwrite=overwrite,
+        resume=resume,
         progress=not quiet,
     )
     click.echo(f"{len(result.polygons)} landslides: {result.polygons_path}")

@@ -6,12 +6,15 @@ training without a second model. Shape letters: `landslide_rcnn.nn`.
 """
 
 import errno
+import hashlib
+import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from landslide_rcnn import weights as weight_files
 from landslide_rcnn.building import build_network
@@ -360,6 +363,17 @@ class MaskRCNN(MatterportMethods):
                 probability[~valid_masks[i]] = 0
             predictions.append(TilePrediction(probability, instances))
         return predictions
+
+    def identity(self) -> dict[str, str]:
+        """Return digests of configuration and weights: what tells this model from others."""
+        weights = hashlib.sha256()
+        for variable in self.keras_model.weights:
+            weights.update(np.ascontiguousarray(ops.convert_to_numpy(variable.value)))
+        config = json.dumps(self.config.to_dict(), sort_keys=True)
+        return {
+            "config_sha256": hashlib.sha256(config.encode()).hexdigest(),
+            "weights_sha256": weights.hexdigest(),
+        }
 
     def _run(self, images: np.ndarray, windows_px: np.ndarray) -> dict[str, np.ndarray]:
         """Run the network on [B, H, W, C] and windows [B, 4] in pixels."""

@@ -199,6 +199,16 @@ class TestTheScript:
         assert not prediction.probability[:, 30:].any()
         assert 0 <= prediction.probability.min() <= prediction.probability.max() <= 1
 
+    def test_the_identity_is_that_of_the_weights(self, trained):
+        model, *_ = trained
+        again, _ = modellib.MaskRCNN.from_weights(model.find_last())
+        assert again.identity() == model.identity()
+        bias = again.keras_model.get_layer("mrcnn_mask").weights[-1]
+        bias.assign(bias + 1e-3)
+        changed = again.identity()
+        assert changed["config_sha256"] == model.identity()["config_sha256"]
+        assert changed["weights_sha256"] != model.identity()["weights_sha256"]
+
     def test_a_checkpoint_of_another_network_is_refused_by_name(self, trained):
         model, *_ = trained
 

@@ -28,7 +28,7 @@ from landslide_rcnn.evaluation.truth import FOUND_SHARE, Truth, open_truth
 from landslide_rcnn.files import refuse_to_overwrite, write_json
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.vector import read_polygons
-from landslide_rcnn.inference.tiled import LAYER, POLYGONS_NAME, PROBABILITY_NAME, SUMMARY_NAME
+from landslide_rcnn.inference.result import LAYER, POLYGONS_NAME, PROBABILITY_NAME, SUMMARY_NAME
 
 METRICS_NAME = "metrics.json"
 BAND_ROWS = 256

@@ -1,5 +1,6 @@
 """A predictor and a scene -> probability and mask rasters, polygons, and a summary."""
 
-from landslide_rcnn.inference.tiled import MapResult, predict_scene
+from landslide_rcnn.inference.result import MapResult
+from landslide_rcnn.inference.tiled import predict_scene
 
 __all__ = ["MapResult", "predict_scene"]

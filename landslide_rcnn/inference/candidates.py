@@ -107,7 +107,7 @@ def candidates_of(
         evidence = np.asarray(score * probabilities, np.float32)
         # A box may reach beyond its tile; negative offsets would wrap around.
         evidence = evidence[max(-y1, 0) :, max(-x1, 0) :]
-        y1, x1 = max(y1, 0), max(x1, 0)
+        y1, x1, y2, x2 = (max(edge, 0) for edge in (y1, x1, y2, x2))
         valid = valid_mask[y1:y2, x1:x2]
         evidence = evidence[: valid.shape[0], : valid.shape[1]]
         hits = (evidence >= threshold - ROUNDING) & valid

@@ -16,7 +16,7 @@ from landslide_rcnn.evaluation.maps import evaluate_map, format_table
 from landslide_rcnn.files import atomic_path, refuse_to_overwrite
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.vector import align_crs, rasterize_instances, read_polygons
-from landslide_rcnn.inference.tiled import MapResult
+from landslide_rcnn.inference.result import MapResult
 from landslide_rcnn.visualize import map_figure
 from landslide_rcnn.workflows.detect import detect_scene
 from landslide_rcnn.workflows.train import train_model

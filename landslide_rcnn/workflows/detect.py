@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from landslide_rcnn.errors import WeightsError
-from landslide_rcnn.files import refuse_to_overwrite
 from landslide_rcnn.geo.raster import Scene
-from landslide_rcnn.inference.tiled import OUTPUT_NAMES, MapResult, predict_scene
+from landslide_rcnn.inference.result import OUTPUT_NAMES, MapResult
+from landslide_rcnn.inference.run_folder import check_output_dir
+from landslide_rcnn.inference.tiled import predict_scene
 from landslide_rcnn.startup import import_keras_quietly
 from landslide_rcnn.weights import Card, read_card
 
@@ -26,6 +27,7 @@ def detect_scene(
     batch_size: int | None = None,
     no_crs: bool = False,
     overwrite: bool = False,
+    resume: bool = False,
     progress: bool = True,
 ) -> MapResult:
     """Find the landslides of a scene.
@@ -42,7 +44,8 @@ def detect_scene(
         min_area_m2: Smaller landslides are left out of the polygons.
         batch_size: Tiles predicted together. None: the card's.
         no_crs: Take a scene without CRS in pixel coordinates.
-        overwrite: Replace results that are there.
+        overwrite: Replace results, or an unfinished run, that are there.
+        resume: Go on with a run that was stopped.
         progress: Show a progress bar on stderr.
 
     Raises:
@@ -50,7 +53,7 @@ def detect_scene(
         WeightsError: The weights cannot be used, or not for these bands.
         OutputExistsError: Results are there and `overwrite` is not set.
     """
-    refuse_to_overwrite(*(Path(output_dir) / n for n in OUTPUT_NAMES), overwrite=overwrite)
+    check_output_dir(output_dir, OUTPUT_NAMES, resume=resume, overwrite=overwrite)
     card = read_card(weights)
     with Scene(scene_path, bands=bands, allow_no_crs=no_crs) as scene:
         _check_bands(scene, card, weights)
@@ -71,6 +74,7 @@ def detect_scene(
             threshold=card.threshold if threshold is None else threshold,
             min_area_m2=min_area_m2,
             overwrite=overwrite,
+            resume=resume,
             card_summary={
                 "weights": Path(weights).name,
                 "sha256": card.sha256,

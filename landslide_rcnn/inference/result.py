@@ -1,0 +1,77 @@
+"""A finished map: its files and their names.
+
+What `tiled.predict_scene` returns, and what a resumed run finds when nothing is left to do.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+
+from landslide_rcnn.geo.vector import read_polygons
+from landslide_rcnn.inference.mapping import MASK_NODATA
+from landslide_rcnn.inference.run_folder import FOLDER_NAME, differences
+
+POLYGONS_NAME = "landslides.gpkg"
+PROBABILITY_NAME = "probability.tif"
+MASK_NAME = "mask.tif"
+SUMMARY_NAME = "summary.json"
+OUTPUT_NAMES = (POLYGONS_NAME, PROBABILITY_NAME, MASK_NAME, SUMMARY_NAME)
+LAYER = "landslides"
+
+MASK_COLORS = {0: (0, 0, 0, 0), 1: (215, 48, 39, 255), MASK_NODATA: (0, 0, 0, 0)}
+
+
+@dataclass(frozen=True)
+class MapResult:
+    """What `predict_scene` made.
+
+    Attributes:
+        directory: The output folder; the four paths lie in it.
+        polygons: What `polygons_path` holds: id, class_id, score, area_m2 (area_px where the
+            scene has no CRS) and geometry, largest first.
+        summary: What `summary_path` holds.
+    """
+
+    directory: Path
+    polygons: gpd.GeoDataFrame
+    summary: dict[str, Any]
+
+    @property
+    def polygons_path(self) -> Path:
+        return self.directory / POLYGONS_NAME
+
+    @property
+    def probability_path(self) -> Path:
+        return self.directory / PROBABILITY_NAME
+
+    @property
+    def mask_path(self) -> Path:
+        return self.directory / MASK_NAME
+
+    @property
+    def summary_path(self) -> Path:
+        return self.directory / SUMMARY_NAME
+
+
+def finished_map(output_dir: Path, fingerprint: dict[str, Any]) -> MapResult | None:
+    """Return the map that is complete in a folder; None where there is none, or another one.
+
+    Args:
+        output_dir: Of the map.
+        fingerprint: Of the map that is wanted.
+    """
+    if (output_dir / FOLDER_NAME).exists():
+        return None
+    try:
+        summary = json.loads((output_dir / SUMMARY_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if differences(summary.get("fingerprint"), json.loads(json.dumps(fingerprint))):
+        return None
+    if not all((output_dir / name).exists() for name in OUTPUT_NAMES):
+        return None
+    polygons = read_polygons(output_dir / POLYGONS_NAME, LAYER, allow_empty=True)
+    return MapResult(output_dir, polygons, summary)

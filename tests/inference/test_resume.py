@@ -1,0 +1,272 @@
+"""Maps that are stopped, by an error, Ctrl-C or kill -9, and finished later."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from landslide_rcnn.files import OutputExistsError
+from landslide_rcnn.geo.raster import Scene
+from landslide_rcnn.geo.vector import read_polygons
+from landslide_rcnn.inference import predict_scene, run_folder, units
+from landslide_rcnn.inference.journal import Journal
+from landslide_rcnn.inference.run_folder import UnfinishedRunError, differences
+from tests.inference.test_tiled import BandPredictor, map_band, random_band, write_scene
+
+RASTERS = ("probability.tif", "mask.tif")
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def small_units(monkeypatch):
+    """Units of 32 of these tests' tiny tiles."""
+    monkeypatch.setattr(units, "UNIT_PIXELS", 32 * 8**2)
+
+
+@pytest.fixture(scope="module")
+def band():
+    return random_band(np.random.default_rng(5), 300, 14)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(band, tmp_path_factory):
+    return map_band(tmp_path_factory.mktemp("undisturbed"), band, BandPredictor(instances=True))[0]
+
+
+def assert_same_map(result, expected):
+    for name in RASTERS:
+        made, wanted = result.directory / name, expected.directory / name
+        assert made.read_bytes() == wanted.read_bytes(), name
+    made, wanted = read_polygons(result.polygons_path), read_polygons(expected.polygons_path)
+    assert made.drop(columns="scene", errors="ignore").equals(
+        wanted.drop(columns="scene", errors="ignore")
+    )
+    assert not (result.directory / ".unfinished").exists()
+    assert {p.name for p in result.directory.iterdir()} == {
+        p.name for p in expected.directory.iterdir()
+    }
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_stopped_run_is_finished_by_predicting_only_the_rest(tmp_path, band, undisturbed, error):
+    with pytest.raises(error):
+        map_band(tmp_path, band, BandPredictor(True, fail_at=30, error=error))
+    predictor = BandPredictor(instances=True)
+    result, _, _ = map_band(tmp_path, band, predictor, resume=True)
+    assert_same_map(result, undisturbed)
+    whole = undisturbed.summary["tiles"]["predicted"]
+    predicted = sum(len(tiles) for tiles, _ in predictor.batches)
+    assert 0 < predicted < whole - 32
+
+
+def test_resuming_a_finished_map_predicts_nothing(tmp_path, band, undisturbed):
+    map_band(tmp_path, band, BandPredictor(instances=True))
+    again = BandPredictor(instances=True)
+    result, _, _ = map_band(tmp_path, band, again, resume=True)
+    assert not again.batches
+    assert_same_map(result, undisturbed)
+    assert result.polygons.equals(undisturbed.polygons.drop(columns=[])) or len(result.polygons)
+
+
+def test_resuming_where_nothing_is_begins(tmp_path, band, undisturbed):
+    result, _, _ = map_band(tmp_path, band, BandPredictor(instances=True), resume=True)
+    assert_same_map(result, undisturbed)
+
+
+def test_an_unfinished_run_is_not_begun_anew_unless_asked(tmp_path, band, undisturbed):
+    with pytest.raises(RuntimeError):
+        map_band(tmp_path, band, BandPredictor(True, fail_at=30))
+    with pytest.raises(UnfinishedRunError, match="--resume"):
+        map_band(tmp_path, band, BandPredictor(instances=True))
+    predictor = BandPredictor(instances=True)
+    result, _, _ = map_band(tmp_path, band, predictor, overwrite=True)
+    assert_same_map(result, undisturbed)
+    predicted = sum(len(tiles) for tiles, _ in predictor.batches)
+    assert predicted == undisturbed.summary["tiles"]["predicted"]
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"threshold": 0.6}, "threshold 0.5, now 0.6"),
+        ({"tile_size": 16}, "tile_size 8, now 16"),
+        ({"min_pixels": 3}, "min_pixels"),
+        ({"card_summary": {"sha256": "another"}}, "model"),
+    ],
+)
+def test_another_run_is_not_resumed(tmp_path, band, change, message):
+    with pytest.raises(RuntimeError):
+        map_band(tmp_path, band, BandPredictor(True, fail_at=30))
+    with pytest.raises(UnfinishedRunError, match=message):
+        map_band(tmp_path, band, BandPredictor(True), resume=True, **change)
+
+
+def test_a_changed_scene_is_not_resumed(tmp_path, band):
+    with pytest.raises(RuntimeError):
+        map_band(tmp_path, band, BandPredictor(True, fail_at=30))
+    changed = band.copy()
+    changed[0, 0] = 7
+    with pytest.raises(UnfinishedRunError, match="scene"):
+        map_band(tmp_path, changed, BandPredictor(True), resume=True)
+
+
+def test_results_of_another_map_are_not_taken_for_this_one(tmp_path, band):
+    scene = write_scene(tmp_path / "scene.tif", band)
+    with Scene(scene) as opened:
+        options = {"tile_size": 8, "overlap": 3, "progress": False}
+        predict_scene(BandPredictor(), opened, tmp_path / "map", **options)
+        with pytest.raises(OutputExistsError, match="--overwrite"):
+            predict_scene(
+                BandPredictor(), opened, tmp_path / "map", threshold=0.7, resume=True, **options
+            )
+
+
+@pytest.mark.parametrize("moves", [0, 1, 2, 3, 4])
+def test_results_whose_moving_was_cut_off_are_moved(
+    tmp_path, band, undisturbed, monkeypatch, moves
+):
+    """A kill between two renames: whatever is called next finishes them."""
+    replace, moved = os.replace, []
+
+    def cut_off(source, target):
+        if Path(target).parent.name == "map":
+            if len(moved) == moves:
+                raise KeyboardInterrupt
+            moved.append(target)
+        replace(source, target)
+
+    if moves < 4:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(run_folder.os, "replace", cut_off)
+            map_band(tmp_path, band, BandPredictor(instances=True))
+    predictor = BandPredictor(instances=True)
+    result, _, _ = map_band(tmp_path, band, predictor, resume=True)
+    assert_same_map(result, undisturbed)
+    assert not predictor.batches or moves == 4
+
+
+def test_a_damaged_unit_is_predicted_again(tmp_path, caplog):
+    journal = Journal(tmp_path / "units")
+    journal.store(3, b"some answers")
+    journal.store(4, b"others")
+    path = next(p for p in (tmp_path / "units").iterdir() if "3" in p.name)
+    path.write_bytes(path.read_bytes()[:-1])
+    (tmp_path / "units" / ".partial-12-unit-0000005.bin").write_bytes(b"half")
+    journal = Journal(tmp_path / "units")
+    assert len(journal) == 2 and 5 not in journal
+    assert journal.load(4) == b"others"
+    assert journal.load(3) is None and 3 not in journal
+    assert "predicted again" in caplog.text
+
+
+def test_two_processes_do_not_work_on_one_map(tmp_path, band):
+    with Scene(write_scene(tmp_path / "scene.tif", band)) as scene:
+        options = {"tile_size": 8, "overlap": 3, "progress": False}
+
+        class Intruder(BandPredictor):
+            def predict_tiles(self, tiles, valid_masks=None):
+                if len(self.batches) == 20:
+                    with pytest.raises(UnfinishedRunError, match="at work"):
+                        predict_scene(
+                            BandPredictor(), scene, tmp_path / "map", resume=True, **options
+                        )
+                return super().predict_tiles(tiles, valid_masks)
+
+        predictor = Intruder()
+        predict_scene(predictor, scene, tmp_path / "map", **options)
+        assert len(predictor.batches) > 20
+
+
+def test_differences_name_the_entry():
+    stored = {"model": {"sha256": "a"}, "threshold": 0.5, "same": [1, 2]}
+    given = {"model": {"sha256": "b"}, "threshold": 0.5, "same": [1, 2]}
+    assert differences(stored, given) == ["model.sha256 a, now b"]
+    assert differences(stored, stored) == []
+
+
+SLOW_RUN = """
+import sys, time
+from landslide_rcnn.geo.raster import Scene
+from landslide_rcnn.inference import predict_scene, units
+from tests.inference.test_tiled import BandPredictor
+
+units.UNIT_PIXELS = 32 * 8**2
+
+class Slow(BandPredictor):
+    def predict_tiles(self, tiles, valid_masks=None):
+        time.sleep(0.004)
+        return super().predict_tiles(tiles, valid_masks)
+
+with Scene(sys.argv[1]) as scene:
+    print("begun", flush=True)
+    predict_scene(Slow(instances=True), scene, sys.argv[2], tile_size=8, overlap=3,
+                  progress=False, resume=True)
+"""
+
+
+def start(scene, output):
+    return subprocess.Popen(
+        [sys.executable, "-c", SLOW_RUN, str(scene), str(output)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+@pytest.mark.slow
+def test_kill_9_at_random_moments_changes_nothing(tmp_path, band, undisturbed):
+    scene = write_scene(tmp_path / "scene.tif", band)
+    moments = random.Random(0)
+    kills = 0
+    for round_number in range(5):
+        output = tmp_path / f"map{round_number}"
+        while True:
+            run = start(scene, output)
+            run.stdout.readline()
+            try:
+                run.wait(timeout=moments.uniform(0.05, 0.6))
+            except subprocess.TimeoutExpired:
+                run.send_signal(signal.SIGKILL)
+                run.communicate()
+                kills += 1
+                continue
+            _, errors = run.communicate()
+            assert run.returncode == 0, errors.decode()
+            break
+        with Scene(scene) as opened:
+            result = predict_scene(
+                BandPredictor(instances=True),
+                opened,
+                output,
+                tile_size=8,
+                overlap=3,
+                progress=False,
+                resume=True,
+                card_summary="Slow",
+            )
+        assert_same_map(result, undisturbed)
+    assert kills >= 5
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_state_to_resume(tmp_path, band, undisturbed):
+    scene = write_scene(tmp_path / "scene.tif", band)
+    run = start(scene, tmp_path / "map")
+    run.stdout.readline()
+    time.sleep(0.25)
+    run.send_signal(signal.SIGINT)
+    _, errors = run.communicate(timeout=30)
+    assert run.returncode != 0 and b"KeyboardInterrupt" in errors
+    assert (tmp_path / "map" / ".unfinished" / "run.json").exists()
+    run = start(scene, tmp_path / "map")
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 0, errors.decode()
+    for name in RASTERS:
+        made, wanted = tmp_path / "map" / name, undisturbed.directory / name
+        assert made.read_bytes() == wanted.read_bytes()
