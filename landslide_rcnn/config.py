@@ -79,6 +79,9 @@ class Config:
     IMAGE_MIN_SCALE = 0  # smallest factor of enlargement, 0 for none
     # Bands of an image: 3 for RGB, more with terrain factors.
     IMAGE_CHANNEL_COUNT = 3
+    # "dataset": (image - MEAN_PIXEL) / STD_PIXEL. "tile": by each tile's own mean and standard
+    # deviation, band by band (z-score), for scenes whose brightness differs from the training's.
+    NORMALIZATION = "dataset"
     # Subtracted from each channel, in the image's own units; one value a channel, or one for all.
     MEAN_PIXEL = np.array([123.7, 116.8, 103.9])
     # The difference is divided by it. 1: matterport's normalisation.

@@ -18,6 +18,7 @@ CHOICES = {
     "OPTIMIZER": ("sgd", "adamw"),
     "LEARNING_RATE_SCHEDULE": ("constant", "cosine"),
     "TRAIN_BN": (True, False, None),
+    "NORMALIZATION": ("dataset", "tile"),
 }
 FUNCTION = "function "  # how a card begins to name one
 COUNTS = """

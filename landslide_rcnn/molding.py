@@ -8,9 +8,9 @@ Shape letters: `landslide_rcnn.nn`.
 import numpy as np
 
 from landslide_rcnn.config import Config
-from landslide_rcnn.data.batches import normalize_image
 from landslide_rcnn.data.dataset import match_channels
 from landslide_rcnn.data.masks import paste_mask
+from landslide_rcnn.data.normalize import normalize_image
 from landslide_rcnn.data.resize import resize_image
 from landslide_rcnn.errors import ShapeError
 from landslide_rcnn.prediction import Instances

@@ -23,6 +23,7 @@ from landslide_rcnn.config import Config
 from landslide_rcnn.data.augment import DIHEDRAL_ORDER, apply_imgaug, dihedral
 from landslide_rcnn.data.dataset import Dataset, match_channels
 from landslide_rcnn.data.masks import extract_bboxes, minimize_mask
+from landslide_rcnn.data.normalize import normalize_image
 from landslide_rcnn.data.resize import (
     Crop,
     Padding,
@@ -306,21 +307,6 @@ def resize_sample(sample: Sample, config: Config, rng: np.random.Generator | Non
     masks = resize_mask(sample.masks, scale, padding, crop)
     valid = _resize_valid(sample.valid, scale, padding, crop)
     return replace(sample, image=image, masks=masks, valid=valid)
-
-
-def normalize_image(image: np.ndarray, valid: np.ndarray, config: Config) -> np.ndarray:
-    """Return [H, W, C] float32: (image - MEAN_PIXEL) / STD_PIXEL, and 0 where not valid.
-
-    Args:
-        image: [H, W, C], in the units of MEAN_PIXEL.
-        valid: [H, W] bool.
-        config: Its MEAN_PIXEL and STD_PIXEL have one value a channel.
-    """
-    mean = np.asarray(config.MEAN_PIXEL, np.float32)
-    std = np.asarray(config.STD_PIXEL, np.float32)
-    normalized = (image.astype(np.float32) - mean) / std
-    normalized[~valid] = 0
-    return normalized
 
 
 def _augment_by_imgaug(sample: Sample, augmentation: Any, seed: int) -> Sample:

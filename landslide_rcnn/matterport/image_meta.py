@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from landslide_rcnn.config import Config
-from landslide_rcnn.data.batches import normalize_image
+from landslide_rcnn.data.normalize import normalize_image
+from landslide_rcnn.errors import ConfigError
 
 # The parts of an image meta and where each begins; the last one has one number a class.
 _PARTS = {
@@ -62,12 +63,21 @@ def parse_image_meta_graph(meta: Any) -> dict[str, Any]:
 
 
 def mold_image(images: np.ndarray, config: Config) -> np.ndarray:
-    """Normalise images [..., H, W, C]: subtract MEAN_PIXEL, divide by STD_PIXEL; float32."""
+    """Normalise images [..., H, W, C] as `config.NORMALIZATION` says; float32."""
     return normalize_image(images, np.ones(images.shape[:-1], bool), config)
 
 
 def unmold_image(normalized_images: np.ndarray, config: Config) -> np.ndarray:
-    """Undo `mold_image`: [..., H, W, C] uint8, rounded and cut at 0 and 255."""
+    """Undo `mold_image`: [..., H, W, C] uint8, rounded and cut at 0 and 255.
+
+    Raises:
+        ConfigError: Every image had a mean and a deviation of its own, which are not known here.
+    """
+    if config.NORMALIZATION != "dataset":
+        raise ConfigError(
+            'Only images normalised with NORMALIZATION="dataset" can be brought back. '
+            f"Received: {config.NORMALIZATION!r}. Keep the original image instead."
+        )
     images = normalized_images * config.STD_PIXEL + config.MEAN_PIXEL
     return np.clip(np.rint(images), 0, 255).astype(np.uint8)
 
