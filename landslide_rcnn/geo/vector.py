@@ -25,6 +25,7 @@ from shapely.geometry.base import BaseGeometry
 
 from landslide_rcnn.errors import DatasetError, GeoReferenceError, RasterError
 from landslide_rcnn.files import atomic_path
+from landslide_rcnn.geo.georeference import same_crs
 from landslide_rcnn.geo.opening import local_file, one_line
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.windows import size_of
@@ -154,19 +155,6 @@ def align_crs(polygons: gpd.GeoDataFrame, scene: Scene) -> gpd.GeoDataFrame:
     if len(polygons) and not polygons.intersects(shapely.box(*scene.bounds)).any():
         logger.warning("none of the %d polygons lies on %s", len(polygons), scene.path)
     return polygons
-
-
-def same_crs(first: object, second: object) -> bool:
-    """Return whether two CRSs place coordinates alike; the wording and axis order may differ.
-
-    Args:
-        first, second: CRSs of pyproj or rasterio.
-    """
-    first, second = (pyproj.CRS.from_wkt(crs.to_wkt()) for crs in (first, second))
-    if first.equals(second, ignore_axis_order=True):
-        return True
-    code = first.to_epsg()
-    return code is not None and code == second.to_epsg()
 
 
 def write_polygons(polygons: gpd.GeoDataFrame, path: str | Path, layer: str) -> None:
