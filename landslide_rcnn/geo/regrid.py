@@ -74,6 +74,17 @@ def read_on_grid(
     return _by_points(source, way.places, points, window, resampling)
 
 
+def places_on(source, grid) -> Callable:
+    """Return a function from (columns, rows) of a grid to (x, y) in pixels of a source.
+
+    Places that the source's CRS cannot show are NaN.
+
+    Raises:
+        GeoReferenceError: Only one of the two has a CRS, or PROJ knows no way between them.
+    """
+    return _way(source, grid).places
+
+
 class _Way(NamedTuple):
     """From the pixels of a grid to those of a source.
 

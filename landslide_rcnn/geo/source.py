@@ -8,7 +8,7 @@ Shape letters: H, W pixels of the source; h, w pixels of a window; C bands.
 Units: windows in pixels, bounds in units of the CRS, `pixel_size_m` in metres.
 """
 
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from affine import Affine
@@ -52,6 +52,7 @@ class Source:
     transform: Affine
     dtype: np.dtype
     band_names: tuple[str, ...]
+    _kept: tuple | None = None
 
     @property
     def band_count(self) -> int:
@@ -154,15 +155,27 @@ class Source:
     def close(self) -> None:
         """Close the files."""
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def _tile_inside(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """Return [h, w, C] and [h, w] bool for a window inside the source."""
         raise NotImplementedError
 
     def _image_inside(self, window: Window) -> np.ndarray:
-        return self._tile_inside(window)[0]
+        return self._last_tile(window)[0]
 
     def _valid_inside(self, window: Window) -> np.ndarray:
-        return self._tile_inside(window)[1]
+        return self._last_tile(window)[1]
+
+    def _last_tile(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """Return a tile; kept for the next call, since `read_valid` and `read` come in pairs."""
+        if self._kept is None or self._kept[0] != window:
+            self._kept = (window, self._tile_inside(window))
+        return self._kept[1]
 
 
 def overview_size(height: int, width: int, max_size: int) -> tuple[int, int, float]:

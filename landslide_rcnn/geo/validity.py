@@ -1,7 +1,7 @@
 """The black outside of a survey, for scenes that say nowhere which of their pixels are usable.
 
 Orthophotos are often delivered as a rectangle whose part outside the survey is black, without a
-nodata tag, alpha or mask band. `Scene.read_valid` asks `outside_map` for it.
+nodata tag, alpha or mask band. `RasterFile` asks `outside_map` for it.
 
 A pixel is *dark* where every band is at most 7 of 255 (exactly 0 in wider integers: JPEG has 8
 bits). JPEG leaves values of 1 to 7 in black areas, and a few more beside an edge, hence the rim
@@ -31,7 +31,7 @@ from rasterio.windows import Window
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from landslide_rcnn.geo.opening import open_raster
+from landslide_rcnn.geo.opening import LOCAL, Access, is_remote, open_raster, read_bands
 from landslide_rcnn.geo.windows import part_inside, size_of
 
 DARK_BITS_UINT8 = 0b111  # a dark pixel has no other bit set in any band: at most 7
@@ -40,7 +40,8 @@ RIM_PIXELS = 2  # JPEG brightens the last pixel of the outside above the limit, 
 MIN_BANDS = 3  # fewer are elevation, masks or class maps, where 0 is a value like others
 STRIP_BYTES = 16 * 2**20  # of pixels read at once, where the file's blocks are not larger
 MAX_STRIP_BYTES = 128 * 2**20
-UNPACKED_STRIPS = 4
+UNPACKED_STRIPS = 32  # of all scenes together: at most 0.7 MB each where a block is one row
+KNOWN_MAPS = 1024  # a mosaic has a map for each of its files
 
 
 def needs_outside_map(dataset: DatasetReader) -> bool:
@@ -81,7 +82,6 @@ class OutsideMap:
         self.height, self.width = height, width
         self.rim_pixels = rim_pixels
         self._strip_rows, self._strips = strip_rows, strips
-        self._unpacked = functools.lru_cache(UNPACKED_STRIPS)(self._decompress)
 
     @property
     def is_empty(self) -> bool:
@@ -119,40 +119,48 @@ class OutsideMap:
                 pieces.append(np.zeros((stop - start, columns.stop - columns.start), bool))
                 continue
             first_byte = columns.start // 8
-            packed = self._unpacked(index)[start:stop, first_byte : -(-columns.stop // 8)]
+            packed = _unpacked_strip(self, index)[start:stop, first_byte : -(-columns.stop // 8)]
             bits = np.unpackbits(packed, axis=1).view(bool)
             pieces.append(bits[:, columns.start - 8 * first_byte : columns.stop - 8 * first_byte])
         return np.concatenate(pieces)
 
-    def _decompress(self, index: int) -> np.ndarray:
+    def unpack_strip(self, index: int) -> np.ndarray:
+        """Return the packed bits [S, ceil(W / 8)] of a strip that has some."""
         packed = np.frombuffer(zlib.decompress(self._strips[index]), np.uint8)
         return packed.reshape(-1, -(-self.width // 8))
+
+
+@functools.lru_cache(UNPACKED_STRIPS)
+def _unpacked_strip(outside: OutsideMap, index: int) -> np.ndarray:
+    return outside.unpack_strip(index)
 
 
 # Finding the outside takes a pass over the file, and training opens a scene once a thread.
 _building = threading.Lock()
 
 
-def outside_map(path: Path) -> OutsideMap:
-    """Return the outside of the survey in a raster file; found once for each state of the file.
+def outside_map(path: str | Path, access: Access = LOCAL) -> OutsideMap:
+    """Return the outside of the survey in a raster; found once for each state of the file.
 
     Raises:
-        RasterError: The file is not a raster.
-        rasterio.errors.RasterioIOError: Its pixels cannot be read.
+        RasterError: It is not a raster, or its pixels cannot be read.
     """
-    state = path.stat()
+    if is_remote(path):
+        with _building:
+            return _outside_map(str(path), access, 0, 0)
+    state = Path(path).stat()
     with _building:
-        return _outside_map(path, state.st_mtime_ns, state.st_size)
+        return _outside_map(Path(path).resolve(), access, state.st_mtime_ns, state.st_size)
 
 
-@functools.lru_cache(maxsize=4)
-def _outside_map(path: Path, _mtime_ns: int, _size: int) -> OutsideMap:
-    with open_raster(path) as dataset:
+@functools.lru_cache(maxsize=KNOWN_MAPS)
+def _outside_map(path: str | Path, access: Access, _mtime_ns: int, _size: int) -> OutsideMap:
+    with open_raster(path, access) as dataset:
         bands = colour_bands(dataset)
         dark_bits = DARK_BITS_UINT8 if set(dataset.dtypes) == {"uint8"} else 0
         strip_rows = _strip_rows(dataset, len(bands))
         strips = (
-            dataset.read(bands, window=Window(0, top, dataset.width, rows))
+            read_bands(dataset, bands, Window(0, top, dataset.width, rows), path)
             for top, rows in _strip_places(dataset.height, strip_rows)
         )
         return find_outside(strips, dataset.height, dataset.width, strip_rows, dark_bits)

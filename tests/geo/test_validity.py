@@ -9,7 +9,13 @@ from scipy import ndimage
 
 from landslide_rcnn.data.tiles import tile_grid
 from landslide_rcnn.geo.raster import Scene
-from landslide_rcnn.geo.validity import DARK_BITS_UINT8, MIN_BLACK_SHARE, RIM_PIXELS, find_outside
+from landslide_rcnn.geo.validity import (
+    DARK_BITS_UINT8,
+    MIN_BLACK_SHARE,
+    RIM_PIXELS,
+    find_outside,
+    outside_map,
+)
 from tests.helpers.outside import data_file, needs_data
 from tests.reference.outside import outside_reference
 
@@ -148,4 +154,4 @@ def test_a_real_orthophoto():
             share += invalid.mean() * 512 / scene.height, (invalid & bright).mean() / 15
         assert share[0] == pytest.approx(0.2604, abs=0.001)
         assert share[1] < 0.001  # the two pixels of the survey's own rim
-        assert scene._outside.stored_bytes < 200_000
+        assert outside_map(ORTHOPHOTO).stored_bytes < 200_000
