@@ -79,9 +79,9 @@ def _valid_tiles(
     scene: Scene, windows: Iterable[Window]
 ) -> Iterator[tuple[Window, np.ndarray, np.ndarray]]:
     for window in windows:
-        valid_mask = scene.read_valid(window)
+        image, valid_mask = scene.read_tile(window)
         if valid_mask.any():
-            yield window, scene.read(window), valid_mask
+            yield window, image, valid_mask
 
 
 def predict_batch(predictor: Predictor, batch: Batch) -> list[PredictedTile]:
