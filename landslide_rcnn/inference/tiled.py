@@ -121,10 +121,12 @@ def predict_scene(
         output_dir, fingerprint, result_names=OUTPUT_NAMES, resume=resume, overwrite=overwrite
     ) as run:
         counts = _write_rasters(runner, scene, run, settings, table, progress)
+        mapping_seconds = time.perf_counter() - started
         polygons = table.table()
         write_polygons(polygons, run.staging / POLYGONS_NAME, LAYER)
         seconds = time.perf_counter() - started
         summary = summary_of(scene, polygons, table, settings, counts, seconds, model)
+        summary["mapping_seconds"] = mapping_seconds
         summary["predicting_seconds"] = runner.predicting_seconds
         summary["fingerprint"] = fingerprint
         write_json(run.staging / SUMMARY_NAME, summary)

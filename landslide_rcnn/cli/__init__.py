@@ -1,0 +1,28 @@
+"""`landslide-rcnn`: commands that parse, make one library call, and print. A file for each.
+
+Exit codes: 0 done; 1 an error in data, files or settings, in one line; 2 a wrong command line;
+130 stopped by Ctrl-C. Results go to stdout, progress and warnings to stderr. `--help` loads no
+TensorFlow.
+"""
+
+import logging
+import warnings
+
+import click
+
+from landslide_rcnn.cli.demo import demo
+from landslide_rcnn.cli.detect import detect
+from landslide_rcnn.cli.evaluate import evaluate
+from landslide_rcnn.cli.train import train
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="landslide_rcnn")
+def main() -> None:
+    """Landslides out of imagery: train, detect, evaluate."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    warnings.formatwarning = lambda message, *_, **__: f"Warning: {message}\n"
+
+
+for command in (demo, train, detect, evaluate):
+    main.add_command(command)

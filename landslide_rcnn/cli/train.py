@@ -1,0 +1,80 @@
+"""`landslide-rcnn train`."""
+
+import click
+
+from landslide_rcnn.cli.options import (
+    no_crs_option,
+    one_line_errors,
+    overwrite_option,
+    quiet_option,
+)
+from landslide_rcnn.startup import import_keras_quietly
+
+
+@click.command()
+@click.option("--train", "train_data", required=True, help="FOLDER[#PART] or SCENE:POLYGONS.")
+@click.option("--val", "val_data", required=True, help="The same forms; chooses epoch, threshold.")
+@click.option("--output", required=True, help="Folder for model.weights.h5 and its card.")
+@click.option(
+    "--experiment",
+    default="resnext50-n-edge",
+    show_default=True,
+    help="One of the experiments of Liu et al. 2021: resnet101, resnext50, resnext101, "
+    "resnext50-n (improved FPN), resnext50-n-edge (and edge loss).",
+)
+@click.option(
+    "--weights",
+    default="none",
+    show_default=True,
+    help="none, imagenet, coco, last, or a file: .weights.h5, .h5, .npz, .safetensors, .pth.",
+)
+@click.option("--layers", default="all", show_default=True, help="heads, 3+, 4+, 5+, all, a regex.")
+@click.option("--epochs", default=20, show_default=True, type=click.IntRange(1))
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop in time.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A Config attribute.")
+@no_crs_option
+@overwrite_option
+@quiet_option
+@one_line_errors
+def train(
+    train_data,
+    val_data,
+    output,
+    experiment,
+    weights,
+    layers,
+    epochs,
+    minutes,
+    settings,
+    no_crs,
+    overwrite,
+    quiet,
+) -> None:
+    """Train on labelled tiles, or on a scene with polygons."""
+    from landslide_rcnn.config import experiment_config, parse_settings
+    from landslide_rcnn.data.readers import open_dataset
+
+    config = experiment_config(experiment, **parse_settings(list(settings)))
+    tiles = dict(
+        tile_size=int(config.IMAGE_MAX_DIM),
+        overlap=int(config.IMAGE_MAX_DIM) // 4,
+        allow_no_crs=no_crs,
+    )
+    train_set, val_set = open_dataset(train_data, **tiles), open_dataset(val_data, **tiles)
+    import_keras_quietly()
+    from landslide_rcnn.workflows.train import train_model
+
+    result = train_model(
+        config,
+        train_set,
+        val_set,
+        output,
+        weights=weights,
+        layers=layers,
+        epochs=epochs,
+        minutes=minutes,
+        overwrite=overwrite,
+        progress=not quiet,
+    )
+    click.echo(f"{result.weights} (epoch {result.epoch})")
+    click.echo(f"val F1 {result.metrics['f1']:.3f} at threshold {result.threshold:.3f}")
