@@ -3,6 +3,11 @@
 The map is read in bands of rows, so that scenes of any size are evaluated exactly: the metrics
 are those of the whole arrays. Pixels where the map has no probability are not counted.
 
+What the map calls landslide is its `mask.tif`: at the map's own threshold, and after whatever was
+done to the mask (filled holes, slope limits). Other thresholds are tried on `probability.tif`. It
+usually holds percent, so those are whole percents: between two of them percent cannot tell, and
+the trial is exact at each of them.
+
 Shape letters: h, w pixels of a band.
 """
 
@@ -13,6 +18,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rasterio.windows import Window
 from shapely.geometry import Polygon
 from tqdm import tqdm
@@ -26,9 +32,16 @@ from landslide_rcnn.evaluation.pixels import (
 )
 from landslide_rcnn.evaluation.truth import FOUND_SHARE, Truth, open_truth
 from landslide_rcnn.files import refuse_to_overwrite, write_json
+from landslide_rcnn.geo.probability import ProbabilityMap
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.vector import read_polygons
-from landslide_rcnn.inference.result import LAYER, POLYGONS_NAME, PROBABILITY_NAME, SUMMARY_NAME
+from landslide_rcnn.inference.result import (
+    LAYER,
+    MASK_NAME,
+    POLYGONS_NAME,
+    PROBABILITY_NAME,
+    SUMMARY_NAME,
+)
 
 METRICS_NAME = "metrics.json"
 BAND_ROWS = 256
@@ -37,8 +50,9 @@ MAP_DEFINITIONS = {
     **DEFINITIONS,
     "true_found": f"true landslides of which at least {FOUND_SHARE:.0%} of the valid pixels are "
     "predicted at the map's threshold",
-    "at_best_threshold": "the threshold with the highest F1 on this very truth: an upper bound, "
-    "not a fair estimate",
+    "at_map_threshold": f"the pixels that {MASK_NAME} calls landslide",
+    "at_best_threshold": f"the threshold of {PROBABILITY_NAME} with the highest F1 on this very "
+    "truth: an upper bound, not a fair estimate",
 }
 
 
@@ -80,24 +94,25 @@ def evaluate_map(
         refuse_to_overwrite(Path(output_dir) / METRICS_NAME, overwrite=overwrite)
     summary = _read_summary(prediction_dir)
     threshold = float(summary["threshold"])
-    confusion, sweep = ConfusionMatrix(), ThresholdSweep()
     with (
-        Scene(prediction_dir / PROBABILITY_NAME, allow_no_crs=True) as scene,
-        closing(open_truth(truth, scene)) as true_map,
+        ProbabilityMap(prediction_dir / PROBABILITY_NAME) as probability_map,
+        Scene(prediction_dir / MASK_NAME, allow_no_crs=True) as mask,
+        closing(open_truth(truth, mask)) as true_map,
     ):
-        region = _region(scene, within)
+        confusion, sweep = ConfusionMatrix(), ThresholdSweep(probability_map.steps or 1000)
+        region = _region(mask, within)
         windows = list(_bands(region))
         for window in tqdm(windows, "Evaluating", unit="band", disable=not progress):
-            _compare(scene, true_map, window, threshold, confusion, sweep)
+            _compare(probability_map, mask, true_map, window, confusion, sweep)
         result = {
             "prediction": str(prediction_dir),
             "truth": str(truth),
-            "within": _describe(region, scene),
+            "within": _describe(region, mask),
             "pixels": _pixel_counts(region, confusion),
             "at_map_threshold": _metrics_at(threshold, confusion),
             "at_best_threshold": _best_metrics(sweep),
             "landslides": {
-                "predicted": _predicted_count(prediction_dir, summary, scene, region),
+                "predicted": _predicted_count(prediction_dir, summary, mask, region),
                 **true_map.found(),
             },
             "definition": MAP_DEFINITIONS,
@@ -190,17 +205,17 @@ def _bands(region: Window) -> Iterator[Window]:
 
 
 def _compare(
-    scene: Scene,
+    probability_map: ProbabilityMap,
+    mask: Scene,
     truth: Truth,
     window: Window,
-    threshold: float,
     confusion: ConfusionMatrix,
     sweep: ThresholdSweep,
 ) -> None:
     """Count one band's pixels."""
-    probability = scene.read(window)[..., 0]
-    valid_mask = scene.read_valid(window)
-    predicted = (probability >= threshold) & valid_mask
+    probability = probability_map.read(window)
+    valid_mask = ~np.isnan(probability)
+    predicted = (mask.read(window)[..., 0] == 1) & valid_mask
     true, valid_mask = truth.compare(window, predicted, valid_mask)
     confusion.add(predicted, true, valid_mask)
     sweep.add(probability, true, valid_mask)

@@ -1,6 +1,7 @@
 """Rasters out: results are written window by window.
 
-Last step of the way through the package, for what lies on a scene's grid.
+Last step but one of the way through the package, for what lies on a scene's grid; `cog.py`
+turns what is written here into Cloud Optimized GeoTIFFs.
 
 Shape letters: H, W pixels of the raster; h, w pixels of a window; C bands.
 CRS: of the scene that the result is for, never changed or invented.
@@ -68,6 +69,8 @@ class RasterWriter:
         nodata: The value of unusable pixels; also what unwritten pixels hold.
         colormap: {value: (red, green, blue, alpha)}, 0 to 255, for one band of uint8.
         descriptions: A name for each band.
+        scale: What readers multiply all bands' values by; None = they are what they are.
+        unit: Of the scaled values of all bands.
         tags: Metadata of the file.
     """
 
@@ -81,6 +84,8 @@ class RasterWriter:
         nodata: float | None = None,
         colormap: Mapping[int, tuple[int, int, int, int]] | None = None,
         descriptions: Sequence[str] | None = None,
+        scale: float | None = None,
+        unit: str | None = None,
         tags: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = Path(path)
@@ -89,6 +94,7 @@ class RasterWriter:
         no_crs_tag = NO_CRS_TAG if like.crs is None else {}
         self._tags = {**no_crs_tag, **{name: str(value) for name, value in (tags or {}).items()}}
         self._colormap, self._descriptions = colormap, descriptions
+        self._scale, self._unit = scale, unit
         self._profile = {
             "driver": "GTiff",
             "height": like.height,
@@ -113,6 +119,10 @@ class RasterWriter:
                 dataset = opened.enter_context(rasterio.open(partial, "w", **self._profile))
             if self._descriptions is not None:
                 dataset.descriptions = tuple(self._descriptions)
+            if self._scale is not None:
+                dataset.scales = (self._scale,) * self.count
+            if self._unit is not None:
+                dataset.units = (self._unit,) * self.count
             if self._colormap is not None:
                 dataset.write_colormap(1, dict(self._colormap))
             if self._tags:

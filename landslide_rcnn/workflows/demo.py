@@ -14,6 +14,7 @@ from landslide_rcnn.data.readers import SceneDataset
 from landslide_rcnn.data.synthetic import make_scene
 from landslide_rcnn.evaluation.maps import evaluate_map, format_table
 from landslide_rcnn.files import atomic_path, refuse_to_overwrite
+from landslide_rcnn.geo.probability import ProbabilityMap
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.vector import align_crs, rasterize_instances, read_polygons
 from landslide_rcnn.inference.result import MapResult
@@ -138,7 +139,7 @@ def _draw(scene, result: MapResult, window: Window, metrics: dict, path: Path) -
     """Save the picture of the held-out part."""
     with (
         Scene(scene.orthophoto) as image,
-        Scene(result.probability_path) as probability,
+        ProbabilityMap(result.probability_path) as probability,
         Scene(result.mask_path) as mask,
     ):
         truth = align_crs(read_polygons(scene.polygons), image)
@@ -146,7 +147,7 @@ def _draw(scene, result: MapResult, window: Window, metrics: dict, path: Path) -
         figure = map_figure(
             image.read(window),
             rasterize_instances(truth, window, image.transform) > 0,
-            probability.read(window)[..., 0],
+            probability.read(window),
             mask.read(window)[..., 0] == 1,
             pixel_size_m=image.pixel_size_m,
             metrics={

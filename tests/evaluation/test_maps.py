@@ -16,6 +16,8 @@ from landslide_rcnn.errors import GeoReferenceError, RasterError
 from landslide_rcnn.evaluation import maps
 from landslide_rcnn.evaluation.maps import evaluate_map, format_table
 from landslide_rcnn.files import OutputExistsError
+from landslide_rcnn.geo.probability import PROBABILITY_KINDS
+from landslide_rcnn.geo.writing import Grid, RasterWriter
 from tests.reference import merging, pixel_metrics
 
 CRS = "EPSG:32648"
@@ -41,7 +43,10 @@ def pixel_box(top, left, bottom, right):
 def write_map(folder, probability, threshold=0.5, polygons=()):
     """Write what `evaluate_map` reads of a map."""
     folder.mkdir(exist_ok=True)
-    write_raster(folder / "probability.tif", probability.astype(np.float32), nodata=np.nan)
+    probability = probability.astype(np.float32)
+    write_raster(folder / "probability.tif", probability, nodata=np.nan)
+    mask = np.where(np.isnan(probability), 255, probability >= threshold)
+    write_raster(folder / "mask.tif", mask.astype(np.uint8), nodata=255)
     summary = {"threshold": threshold, "landslides": len(polygons)}
     (folder / "summary.json").write_text(json.dumps(summary))
     if polygons:
@@ -93,6 +98,30 @@ def test_a_map_by_hand(by_hand):
     assert metrics["landslides"] == {"predicted": 2, "true": 2, "true_found": 1}
     assert metrics["notes"] == []
     assert set(metrics["definition"]) >= {"precision", "miou", "true_found", "at_best_threshold"}
+
+
+def test_percent_say_the_same_and_the_mask_has_the_last_word(by_hand):
+    folder, truth = by_hand
+    exact = evaluate_map(folder, truth)
+    with rasterio.open(folder / "probability.tif") as file:
+        probability = file.read(1)
+    kind = PROBABILITY_KINDS["percent"]
+    grid = Grid(10, 10, rasterio.CRS.from_string(CRS), TRANSFORM)
+    with RasterWriter(folder / "probability.tif", like=grid, **kind.raster) as writer:
+        writer.write(kind.encode(probability), grid.window)
+    percent = evaluate_map(folder, truth)
+    assert 0.1 < percent["at_best_threshold"].pop("threshold") <= 0.4
+    exact["at_best_threshold"].pop("threshold")
+    assert percent == exact
+    # A pixel that was taken out of the mask after the threshold is not predicted.
+    with rasterio.open(folder / "mask.tif", "r+") as file:
+        mask = file.read(1)
+        assert mask[9, 0] == 1
+        mask[9, 0] = 0
+        file.write(mask, 1)
+    filtered = evaluate_map(folder, truth)
+    assert filtered["at_map_threshold"]["fp"] == exact["at_map_threshold"]["fp"] - 1
+    assert filtered["at_best_threshold"]["fp"] == exact["at_best_threshold"]["fp"]
 
 
 def test_a_mask_says_the_same_as_polygons(by_hand, tmp_path):
