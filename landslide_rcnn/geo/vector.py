@@ -6,9 +6,12 @@ Shape letters: h, w pixels of a window. Units: areas in square metres.
 CRS: read polygons keep their file's; `align_crs` brings them into the scene's.
 """
 
+import contextlib
 import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -35,8 +38,10 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_LAYER = "landslides"
 POLYGON_TYPES = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
-# GeoPackage says "undefined" with a CRS of its own; so do other formats of GDAL.
-UNDEFINED_CRS_NAMES = ("undefined", "unknown")
+# GeoPackage says "undefined" with a CRS of its own, geographic or engineering; other formats of
+# GDAL with an "unknown" engineering one. A projection made from parameters is "unknown" as well,
+# by name only: it says where things are.
+UNDEFINED_CRS_NAME, UNKNOWN_CRS_NAME = "undefined", "unknown"
 
 
 def read_polygons(
@@ -76,9 +81,17 @@ def read_polygons(
             f"A polygon file must hold at least one polygon. Received: {path} with "
             f"{len(table)} rows, none a polygon. Name a file, or a layer, that holds some."
         )
-    if polygons.crs is not None and polygons.crs.name.lower().startswith(UNDEFINED_CRS_NAMES):
+    if polygons.crs is not None and _says_nothing(polygons.crs):
         polygons = polygons.set_crs(None, allow_override=True)
     return polygons
+
+
+def _says_nothing(crs: pyproj.CRS) -> bool:
+    """Whether a CRS only stands for the lack of one."""
+    name = crs.name.lower()
+    return name.startswith(UNDEFINED_CRS_NAME) or (
+        name.startswith(UNKNOWN_CRS_NAME) and crs.is_engineering
+    )
 
 
 def _polygon_layer(path: Path) -> str | None:
@@ -105,7 +118,7 @@ def _only_polygons(table: gpd.GeoDataFrame, path: Path) -> gpd.GeoDataFrame:
     is_polygon = np.isin(shapely.get_type_id(geometry), POLYGON_TYPES)
     is_polygon &= ~shapely.is_empty(geometry)
     invalid = is_polygon & ~shapely.is_valid(geometry)
-    geometry[invalid] = [_repaired(polygon) for polygon in geometry[invalid]]
+    geometry[invalid] = [repaired(polygon) for polygon in geometry[invalid]]
     kept = is_polygon & ~shapely.is_empty(geometry)
     if not kept.all():
         logger.warning("%s: %d of %d rows hold no polygon", path, (~kept).sum(), len(kept))
@@ -116,7 +129,7 @@ def _only_polygons(table: gpd.GeoDataFrame, path: Path) -> gpd.GeoDataFrame:
     )
 
 
-def _repaired(polygon: BaseGeometry) -> BaseGeometry:
+def repaired(polygon: BaseGeometry) -> BaseGeometry:
     """Return the polygonal part of a valid version; make_valid may add lines and points."""
     parts = shapely.get_parts(shapely.make_valid(polygon))
     parts = shapely.get_parts(parts)  # of a collection of multipolygons
@@ -175,20 +188,34 @@ def write_lines(lines: gpd.GeoDataFrame, path: str | Path, layer: str) -> None:
 
 
 def _write_table(table: gpd.GeoDataFrame, path: str | Path, layer: str, kind: str) -> None:
-    # A GIS shows the description beside the layer, where an unknown CRS alone would be a riddle.
-    said = {"DESCRIPTION": "; ".join(NO_CRS_TAG.values())} if table.crs is None else {}
+    with named_write_errors(path), atomic_path(path) as partial:
+        write_layer(table, partial, layer=layer, driver="GPKG", geometry_type=kind)
+
+
+def write_layer(table: gpd.GeoDataFrame, path: Path, **options: Any) -> None:
+    """Write one layer, of multipolygons or multilines, into a file that nobody reads yet.
+
+    Args:
+        table: Where it has no CRS, the layer's description says that coordinates are pixels.
+        path: As GDAL shall write it.
+        **options: Of `pyogrio.write_dataframe`: driver, layer, geometry_type, append, ...
+    """
+    if table.crs is None:
+        # A GIS shows the description beside the layer; an unknown CRS alone would be a riddle.
+        said = (
+            {"DESCRIPTION": "; ".join(NO_CRS_TAG.values())} if options["driver"] == "GPKG" else {}
+        )
+        options["layer_options"] = {**options.get("layer_options", {}), **said}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*'crs' was not provided.*")
+        pyogrio.write_dataframe(table, path, promote_to_multi=True, **options)
+
+
+@contextlib.contextmanager
+def named_write_errors(path: str | Path) -> Iterator[None]:
+    """Turn what GDAL says while writing into a `RasterError` that names the final file."""
     try:
-        with warnings.catch_warnings(), atomic_path(path) as partial:
-            warnings.filterwarnings("ignore", message=".*'crs' was not provided.*")
-            pyogrio.write_dataframe(
-                table,
-                partial,
-                layer=layer,
-                driver="GPKG",
-                geometry_type=kind,
-                promote_to_multi=True,
-                layer_options=said,
-            )
+        yield
     except (DataSourceError, DataLayerError) as error:
         raise RasterError(
             f"A result must be writable. Received: {path} ({one_line(error)}). "
@@ -240,7 +267,7 @@ def polygons_of_mask(mask: np.ndarray, transform: Affine) -> BaseGeometry:
     parts = [shapely.geometry.shape(outline) for outline, _ in shapes]
     geometry = parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
     if not geometry.is_valid:  # two holes of one polygon that touch along their corners
-        geometry = _repaired(geometry)
+        geometry = repaired(geometry)
     return geometry
 
 
