@@ -208,7 +208,7 @@ def write_layer(table: gpd.GeoDataFrame, path: Path, **options: Any) -> None:
         options["layer_options"] = {**options.get("layer_options", {}), **said}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*'crs' was not provided.*")
-        pyogrio.write_dataframe(table, path, promote_to_multi=True, **options)
+        pyogrio.write_dataframe(table, path, **{"promote_to_multi": True, **options})
 
 
 @contextlib.contextmanager
