@@ -147,7 +147,7 @@ def test_without_a_crs_only_geojson_is_refused(tmp_path):
         assert read.crs is None and sorted(read.area) == sorted(table.area)
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_a_shapefile_says_what_it_cannot_hold(tmp_path, caplog):
     table = table_of().assign(notes=["a" * 300, "b", None])
     with caplog.at_level(logging.WARNING):
