@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 STYLE_TABLE = "layer_styles"  # the name that QGIS looks for
 GEOMETRY_COLUMN = "geom"
+VERSION = "1.3"  # GDAL before 3.7 warns of later ones, of which nothing is needed
 
 
 def write_geopackage(
@@ -59,6 +60,7 @@ def write_geopackage(
                 driver="GPKG",
                 geometry_type="MultiPolygon",
                 append=index > 0,
+                dataset_options={} if index else {"VERSION": VERSION},
                 layer_options={"GEOMETRY_NAME": GEOMETRY_COLUMN},
             )
         styled = [name for name in layers if name in styles]
