@@ -25,7 +25,8 @@ from landslide_rcnn.data import synthetic_cover as cover
 from landslide_rcnn.data.synthetic_landslides import make_landslides
 from landslide_rcnn.data.synthetic_terrain import fractal_noise, make_terrain
 from landslide_rcnn.errors import ConfigError
-from landslide_rcnn.geo.vector import area_m2, polygons_of_mask, write_lines, write_polygons
+from landslide_rcnn.geo.measure import area_m2
+from landslide_rcnn.geo.vector import polygons_of_mask, write_lines, write_polygons
 from landslide_rcnn.geo.writing import Grid, RasterWriter
 
 EPSG = 32648

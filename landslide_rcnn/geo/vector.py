@@ -22,7 +22,6 @@ import rasterio.windows
 import shapely
 from affine import Affine
 from pyogrio.errors import DataLayerError, DataSourceError
-from rasterio.crs import CRS
 from rasterio.windows import Window
 from shapely.geometry.base import BaseGeometry
 
@@ -269,25 +268,3 @@ def polygons_of_mask(mask: np.ndarray, transform: Affine) -> BaseGeometry:
     if not geometry.is_valid:  # two holes of one polygon that touch along their corners
         geometry = repaired(geometry)
     return geometry
-
-
-def area_m2(geometry: gpd.GeoSeries, crs: CRS | pyproj.CRS | None) -> np.ndarray:
-    """Return ground areas: planar in a projected CRS, on the ellipsoid in a geographic one.
-
-    Args:
-        geometry: Polygons in `crs`.
-        crs: NaN is returned where it is None or has no unit of length.
-
-    Returns:
-        [N] float64, square metres.
-    """
-    shapes = np.asarray(gpd.GeoSeries(geometry).array, object)
-    if crs is None:
-        return np.full(len(shapes), np.nan)
-    crs = pyproj.CRS.from_wkt(crs.to_wkt())
-    if crs.is_geographic:
-        geod = crs.get_geod()
-        # The sign says in which sense a ring runs; orienting makes holes negative.
-        oriented = shapely.orient_polygons(shapes) if len(shapes) else shapes
-        return np.array([abs(geod.geometry_area_perimeter(shape)[0]) for shape in oriented])
-    return np.asarray(shapely.area(shapes), float) * crs.axis_info[0].unit_conversion_factor ** 2

@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from rasterio.windows import Window
-from shapely import LineString, MultiPolygon, Point, Polygon, box
+from shapely import LineString, Point, Polygon, box
 
 from landslide_rcnn.data.tiles import tile_grid
 from landslide_rcnn.errors import DatasetError, GeoReferenceError, RasterError
+from landslide_rcnn.geo.measure import area_m2
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.vector import (
     align_crs,
-    area_m2,
     polygons_of_mask,
     rasterize_instances,
     read_polygons,
@@ -274,30 +274,6 @@ def test_holes_and_corners():
     mask = np.ones((5, 5), bool)
     mask[1, 1] = mask[2, 2] = False
     assert polygons_of_mask(mask, Affine.identity()).area == 23
-
-
-def test_planar_areas_in_metres_and_feet():
-    squares = gpd.GeoSeries([box(0, 0, 10, 10), box(0, 0, 3, 4) - box(1, 1, 2, 2)])
-    np.testing.assert_allclose(area_m2(squares, pyproj.CRS.from_epsg(32648)), [100, 11])
-    foot = 1200 / 3937
-    feet = rasterio.CRS.from_epsg(2229)
-    np.testing.assert_allclose(area_m2(squares, feet), np.array([100, 11]) * foot**2)
-
-
-def test_geodesic_areas():
-    # A degree cell at the equator of WGS 84 measures 12,308.78 square kilometres.
-    cell, hole = box(10, 0, 11, 1), box(10.25, 0.25, 10.75, 0.75)
-    wgs84 = rasterio.CRS.from_epsg(4326)
-    whole, cut = area_m2(gpd.GeoSeries([cell]), wgs84)[0], area_m2(gpd.GeoSeries([hole]), wgs84)[0]
-    assert whole == pytest.approx(12_308.778e6, rel=1e-5)
-    both = gpd.GeoSeries([cell - hole, MultiPolygon([cell, box(20, 0, 21, 1)]), cell.reverse()])
-    np.testing.assert_allclose(area_m2(both, wgs84), [whole - cut, 2 * whole, whole])
-
-
-def test_areas_without_crs_or_rows():
-    assert np.isnan(area_m2(gpd.GeoSeries([box(0, 0, 1, 1)]), None)).tolist() == [True]
-    for crs in (None, pyproj.CRS.from_epsg(4326), pyproj.CRS.from_epsg(32648)):
-        assert area_m2(gpd.GeoSeries([], dtype="geometry"), crs).shape == (0,)
 
 
 @needs_data("terrain")
