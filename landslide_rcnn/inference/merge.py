@@ -34,28 +34,41 @@ REGION_CLASS = 1
 class MergedInstance:
     """One landslide of the scene.
 
+    Its pixels stay in the parts in which the bands dealt them out: a bounding box as large as
+    the scene is never painted.
+
     Attributes:
-        mask: [h, w] bool.
-        row_off, col_off: The scene pixel of the mask's first pixel.
+        parts: Masks that have no pixel in common, none taller than a band.
         score: Area-weighted mean of its candidates' scores; for a region that no candidate
             claims, the mean probability of its pixels.
         class_id: 1..K-1.
-        pixel_count: True pixels of `mask`.
+        tile_count: Tiles that saw it: those of its candidates, or, for a region that no
+            candidate claims, those with a pixel of it.
     """
 
-    mask: np.ndarray
-    row_off: int
-    col_off: int
+    parts: tuple[PackedMask, ...]
     score: float
     class_id: int
-    pixel_count: int
+    tile_count: int = 1
+
+    @property
+    def pixel_count(self) -> int:
+        """All pixels of the landslide."""
+        return sum(part.area for part in self.parts)
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Its bounding box (y1, x1, y2, x2), scene pixels, half-open."""
+        boxes = np.array([part.box for part in self.parts])
+        return (*map(int, boxes[:, :2].min(axis=0)), *map(int, boxes[:, 2:].max(axis=0)))
 
 
 @dataclass
 class _Group:
     """Candidates that are one landslide, as far as is known.
 
-    `bottom` is the first scene row below all of their masks; `parts` are the pixels dealt out.
+    `bottom` is the first scene row below all of their masks; `tiles` are the numbers of the
+    tiles that saw it; `parts` are the pixels dealt out.
     """
 
     members: list[int]
@@ -63,6 +76,7 @@ class _Group:
     score_sum: float
     area: int
     bottom: int
+    tiles: set[int]
     parts: list[PackedMask] = field(default_factory=list)
 
     def absorb(self, other: "_Group") -> None:
@@ -70,23 +84,13 @@ class _Group:
         self.score_sum += other.score_sum
         self.area += other.area
         self.bottom = max(self.bottom, other.bottom)
+        self.tiles |= other.tiles
         self.parts += other.parts
 
     def assemble(self) -> MergedInstance:
-        """Paint the parts into one array of the landslide's own bounding box."""
-        boxes = np.array([part.box for part in self.parts])
-        top, left = (int(edge) for edge in boxes[:, :2].min(axis=0))
-        bottom, right = (int(edge) for edge in boxes[:, 2:].max(axis=0))
-        mask = np.zeros((bottom - top, right - left), bool)
-        for part in self.parts:
-            part.paint(mask, top, left)
+        """Return the landslide."""
         return MergedInstance(
-            mask=mask,
-            row_off=top,
-            col_off=left,
-            score=self.score_sum / self.area,
-            class_id=self.class_id,
-            pixel_count=sum(part.area for part in self.parts),
+            tuple(self.parts), self.score_sum / self.area, self.class_id, len(self.tiles)
         )
 
 
@@ -98,11 +102,13 @@ class _Groups:
         self._groups: dict[int, _Group] = {}
         self._last_id = 0
 
-    def new(self, class_id: int, score: float, area: int, bottom: int) -> int:
+    def new(self, class_id: int, score: float, area: int, bottom: int, tiles: set[int]) -> int:
         """Open a group of one candidate and return the candidate's id."""
         self._last_id += 1
         self._parents[self._last_id] = self._last_id
-        self._groups[self._last_id] = _Group([self._last_id], class_id, score * area, area, bottom)
+        self._groups[self._last_id] = _Group(
+            [self._last_id], class_id, score * area, area, bottom, tiles
+        )
         return self._last_id
 
     def root(self, member: int) -> int:
@@ -176,6 +182,9 @@ class InstanceMerger:
         self._rows, self._width = rows, width
         self._groups = _Groups()
         self._tiles: list[_OpenTile] = []
+        # (number, box) of the tiles that reach below the closed rows, with candidates or not.
+        self._seen: list[tuple[int, tuple[int, int, int, int]]] = []
+        self._tile_count = 0
         # Made at the first candidate: a model without instances needs neither.
         self._owner: Strip | None = None
         self._claim: Strip | None = None
@@ -190,9 +199,13 @@ class InstanceMerger:
             candidates: Of this tile, in scene pixels.
         """
         box = _box(window)
+        self._tile_count += 1
+        self._seen.append((self._tile_count, box))
         self._tiles = [tile for tile in self._tiles if tile.box[2] > window.row_off]
         ids = [
-            self._groups.new(each.class_id, each.score, each.mask.area, each.mask.box[2])
+            self._groups.new(
+                each.class_id, each.score, each.mask.area, each.mask.box[2], {self._tile_count}
+            )
             for each in candidates
         ]
         if not ids:
@@ -264,6 +277,7 @@ class InstanceMerger:
         for root, label_mask, row_off, col_off in self._split(owner):
             self._groups.of(root).parts.append(PackedMask.pack(label_mask, top + row_off, col_off))
         self._closed_rows = bottom
+        self._seen = [(number, box) for number, box in self._seen if box[2] > bottom]
         return self._emit(self._groups.close(bottom))
 
     def finish(self) -> list[MergedInstance]:
@@ -281,10 +295,11 @@ class InstanceMerger:
         ids = np.zeros(count + 1, np.int32)
         areas = np.bincount(labels.ravel(), minlength=count + 1)
         sums = np.bincount(labels[unclaimed], probability[unclaimed], minlength=count + 1)
+        tiles = self._tiles_of(labels, count, top)
         for label, (rows, _) in enumerate(ndimage.find_objects(labels), start=1):
             area = int(areas[label])
             ids[label] = self._groups.new(
-                REGION_CLASS, float(sums[label]) / area, area, top + rows.stop
+                REGION_CLASS, float(sums[label]) / area, area, top + rows.stop, tiles[label]
             )
         regions = ids[labels]
         above = self._regions_above
@@ -293,6 +308,16 @@ class InstanceMerger:
             self._groups.unite(int(upper), int(lower))
         self._regions_above = regions[-1]
         np.copyto(owner, regions, where=unclaimed)
+
+    def _tiles_of(self, labels: np.ndarray, count: int, top: int) -> list[set[int]]:
+        """Return the numbers of the tiles that hold a pixel of each label 0..count of a band."""
+        tiles: list[set[int]] = [set() for _ in range(count + 1)]
+        if count:
+            for number, (y1, x1, y2, x2) in self._seen:
+                seen = labels[max(y1 - top, 0) : max(y2 - top, 0), x1:x2]
+                for label in np.flatnonzero(np.bincount(seen.ravel(), minlength=1)):
+                    tiles[label].add(number)
+        return tiles
 
     def _split(self, owner: np.ndarray) -> Iterator[tuple[int, np.ndarray, int, int]]:
         """Yield (root id, [h, w] bool, row_off, col_off) of each group's pixels in the band."""

@@ -84,7 +84,7 @@ def summary_of(
     Args:
         scene: The mapped one.
         polygons: The final table.
-        table: Says which landslides were left out as too small.
+        table: Says what post-processing left out.
         settings: Of the map.
         counts: Of the map.
         seconds: Wall time.
@@ -94,12 +94,7 @@ def summary_of(
         "landslides": len(polygons),
         f"total_{table.area_column}": round(float(polygons[table.area_column].sum()), 4),
         "landslide_pixels": counts.landslide_pixels,
-        "left_out_small": {
-            "landslides": table.small_count,
-            "pixels": table.small_pixels,
-            "min_area_m2": table.min_area_m2,
-            "min_pixels": table.min_pixels,
-        },
+        "post_processing": table.said(),
         "dissolved_by_blending": counts.dissolved,
         "threshold": settings.threshold,
         "scene": {

@@ -1,67 +1,84 @@
-"""Merged instances -> polygons with attributes.
+"""Merged instances -> post-processed polygons with attributes.
 
-Last step of `predict_scene`: each finished landslide becomes one geometry as soon as it is
-closed, so that its mask need not be kept; the table is sorted and numbered at the end.
+Last step of `predict_scene`. Each finished landslide becomes an exact outline of its pixels as
+soon as it is closed, so that its mask need not be kept; what needs its neighbours or the whole
+scene (filled holes, shared borders, order, numbers) comes when all are known.
 
-Units: areas in square metres, in pixels where the scene has no CRS. CRS: the scene's.
+    MergedInstance -> elevation, sieve, size -> outline          (add)
+    outlines -> holes, slope ------------------> outlines()      -> mask raster
+             -> simplify, smooth, attributes --> table()         -> files
+
+Units: metres and square metres; pixels where the scene has no CRS. CRS: the scene's.
 """
 
 from dataclasses import dataclass, field
 
 import geopandas as gpd
 import numpy as np
+import shapely
 from affine import Affine
 from rasterio.crs import CRS
-from shapely.geometry import Polygon
+from rasterio.windows import Window
 from shapely.geometry.base import BaseGeometry
 
-from landslide_rcnn.errors import GeoReferenceError
-from landslide_rcnn.geo.vector import area_m2, polygons_of_mask
+from landslide_rcnn.geo.measure import Ruler
+from landslide_rcnn.inference.attributes import (
+    TerrainReader,
+    place_columns,
+    size_columns,
+    terrain_columns,
+)
 from landslide_rcnn.inference.merge import MergedInstance
+from landslide_rcnn.inference.outlines import outline_of, unpacked
+from landslide_rcnn.inference.postprocess import PostProcessing, Removed, filled, sieved
+from landslide_rcnn.inference.simplify import refine
+
+STEPS = ("elevation", "sieve", "small", "holes_filled", "slope")
 
 
-def polygon_of(instance: MergedInstance, transform: Affine) -> BaseGeometry:
-    """Return the outline of an instance's pixels, holes kept, in map coordinates.
+@dataclass(frozen=True)
+class _Found:
+    """A landslide that passed what can be judged of it alone."""
 
-    Args:
-        instance: With its place in the scene.
-        transform: The scene's, from pixels to the map.
-    """
-    place = transform * Affine.translation(instance.col_off, instance.row_off)
-    return polygons_of_mask(instance.mask, place)
+    outline: BaseGeometry
+    score: float
+    class_id: int
+    tile_count: int
 
 
 @dataclass
 class PolygonTable:
-    """Collects a scene's landslides as geometries and attributes.
+    """Collects a scene's landslides, cleans them, and makes polygons with attributes of them.
 
     Attributes:
         transform: The scene's.
         crs: The scene's; None for pixel coordinates.
-        min_area_m2: Smaller landslides are left out and counted.
-        min_pixels: So are those of fewer pixels.
-        small_count: Landslides left out.
-        small_pixels: Their pixels.
+        processing: What is cleaned out.
+        terrain: The scene's terrain, for limits and attributes; None without a DEM.
+        removed: For each of `STEPS` what it took away (for holes: what it added). The steps of
+            `holes_filled` and `slope` are counted by `table` and `outlines`.
+        simplified: How many kept their pixel outline, and the change of area all together, as a
+            share; made by `table` too.
 
     Raises:
-        GeoReferenceError: `min_area_m2` is given and there is no CRS.
+        GeoReferenceError: `processing` has a size in metres and there is no CRS.
+        ConfigError: It has a limit of elevation or slope and there is no terrain.
     """
 
     transform: Affine
     crs: CRS | None
-    min_area_m2: float = 0.0
-    min_pixels: int = 0
-    small_count: int = 0
-    small_pixels: int = 0
-    _rows: list[tuple[BaseGeometry, float, int, int]] = field(default_factory=list)
-    _pixel_areas: dict[int, float] = field(default_factory=dict)
+    processing: PostProcessing = field(default_factory=PostProcessing)
+    terrain: TerrainReader | None = None
+    removed: dict[str, Removed] = field(init=False)
+    simplified: dict[str, float] = field(init=False, default_factory=dict)
+    _found: list[_Found] = field(init=False, default_factory=list)
+    _finished: tuple[gpd.GeoDataFrame, gpd.GeoDataFrame] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        if self.min_area_m2 > 0 and self.crs is None:
-            raise GeoReferenceError(
-                "A smallest area in square metres needs a scene with a CRS. "
-                f"Received: min_area_m2={self.min_area_m2}, CRS none. Use min_pixels."
-            )
+        self.processing.require(crs=self.crs, terrain=self.terrain)
+        self.removed = {step: Removed() for step in STEPS}
+        self._ruler = Ruler(self.crs)
+        self._pixel_areas: dict[int, float] = {}
 
     @property
     def area_column(self) -> str:
@@ -69,46 +86,178 @@ class PolygonTable:
         return "area_px" if self.crs is None else "area_m2"
 
     def add(self, instance: MergedInstance) -> None:
-        """Vectorise one landslide, unless it is too small (tested on its pixels: far cheaper)."""
-        if instance.pixel_count < self.min_pixels or self._area_of(instance) < self.min_area_m2:
-            self.small_count += 1
-            self.small_pixels += instance.pixel_count
+        """Take a landslide in, unless the elevation or its size speaks against it."""
+        self._finished = None
+        wishes = self.processing
+        y1, x1, y2, x2 = instance.box
+        pixel_m2 = self._pixel_area_m2((y1 + y2) // 2, (x1 + x2) // 2)
+        # The smallest are left out before anything is read or drawn for them.
+        if self._left_out(instance.pixel_count, pixel_m2):
             return
-        geometry = polygon_of(instance, self.transform)
-        self._rows.append((geometry, instance.score, instance.class_id, instance.pixel_count))
+        parts = unpacked(instance.parts)
+        pixels = instance.pixel_count
+        if wishes.limits_elevation:
+            parts = [(self._within_elevation(*part), *part[1:]) for part in parts]
+            left = sum(int(np.count_nonzero(mask)) for mask, _, _ in parts)
+            self._count("elevation", pixels - left, pixel_m2, landslide=left == 0)
+            pixels = left
+            if not left:
+                return
+        outline = outline_of(parts)
+        if wishes.sieve_pixels > 1:
+            outline = sieved(outline, wishes.sieve_pixels)
+            left = round(outline.area)
+            self._count("sieve", pixels - left, pixel_m2, landslide=left == 0)
+            pixels = left
+            if not left:
+                return
+        if not self._left_out(pixels, pixel_m2):
+            found = _Found(outline, instance.score, instance.class_id, instance.tile_count)
+            self._found.append(found)
 
-    def _area_of(self, instance: MergedInstance) -> float:
-        """Return pixel count x the ground area of the pixel in its middle; 0 without need."""
-        if self.min_area_m2 <= 0:
-            return 0.0
-        height, width = instance.mask.shape
-        row, col = instance.row_off + height // 2, instance.col_off + width // 2
-        return instance.pixel_count * self._pixel_area_m2(row, col)
+    def outlines(self) -> gpd.GeoDataFrame:
+        """Return the exact outlines of the pixels that the table's landslides are made of.
+
+        In pixel coordinates (x = column, y = row), neither simplified nor smoothed; columns id,
+        class_id and geometry, rows as in `table`. What `rasterize_map` paints.
+        """
+        return self._finish()[1]
+
+    def table(
+        self, *, model: str | None = None, scene: str | None = None, date: str | None = None
+    ) -> gpd.GeoDataFrame:
+        """Return the landslides, largest first.
+
+        Columns: id (from 1), class_id, score, area_m2, perimeter_m, length_m, width_m (of the
+        smallest rectangle around it), centroid_lon, centroid_lat (WGS84), tiles (that saw it),
+        model, scene, date; with terrain elevation_min_m, elevation_mean_m, elevation_max_m,
+        slope_mean_deg, aspect_deg, relief_m; geometry. Without a CRS sizes end in `_px` and the
+        centroid is empty.
+
+        Args:
+            model: Name of what found them.
+            scene: Name of where.
+            date: When the scene was taken, YYYY-MM-DD.
+        """
+        table = self._finish()[0].copy()
+        place = table.columns.get_loc("tiles") + 1
+        for name, value in (("date", date), ("scene", scene), ("model", model)):
+            table.insert(place, name, np.full(len(table), value, object))
+        return table
+
+    def said(self) -> dict[str, object]:
+        """Return what was wished and done, for a summary."""
+        self._finish()
+        return {
+            "settings": self.processing.said(),
+            "removed": {step: removed.said() for step, removed in self.removed.items()},
+            "simplified": self.simplified,
+        }
+
+    def _finish(self) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+        """Return table and outlines, made once."""
+        if self._finished is None:
+            self.removed["holes_filled"], self.removed["slope"] = Removed(), Removed()
+            found = np.array(self._found, object)
+            outlines = self._fill_holes(np.array([each.outline for each in found], object))
+            ground = {} if self.terrain is None else terrain_columns(outlines, self.terrain)
+            kept = self._within_slope(outlines, ground)
+            found, outlines = found[kept], outlines[kept]
+            self._finished = self._tables(
+                found, outlines, {name: column[kept] for name, column in ground.items()}
+            )
+        return self._finished
+
+    def _tables(
+        self, found: np.ndarray, outlines: np.ndarray, ground: dict[str, np.ndarray]
+    ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+        wishes = self.processing
+        refined = refine(outlines, self.transform, self._ruler, wishes.simplify_m, wishes.smooth)
+        self.simplified = {
+            "kept_exact": refined.kept_exact,
+            "area_change": round(refined.area_change, 6),
+        }
+        sizes = size_columns(refined.shapes, self._ruler)
+        # Stable: landslides of one size stay in the order in which the scene was read.
+        order = np.argsort(-sizes[self.area_column], kind="stable")
+        ids = np.arange(1, len(order) + 1, dtype=np.int32)
+        class_ids = np.array([each.class_id for each in found], np.int32)
+        columns = {
+            "class_id": class_ids,
+            "score": np.array([each.score for each in found], float),
+            **sizes,
+            **place_columns(refined.shapes, self._ruler),
+            "tiles": np.array([each.tile_count for each in found], np.int32),
+            **ground,
+        }
+        table = gpd.GeoDataFrame(
+            {"id": ids, **{name: column[order] for name, column in columns.items()}},
+            geometry=gpd.GeoSeries(refined.shapes[order], crs=self.crs),
+        )
+        exact = gpd.GeoDataFrame(
+            {"id": ids, "class_id": class_ids[order]}, geometry=gpd.GeoSeries(outlines[order])
+        )
+        return table, exact
+
+    def _fill_holes(self, outlines: np.ndarray) -> np.ndarray:
+        if not (self.processing.fill_holes_m2 > 0 and len(outlines)):
+            return outlines
+        pixel_m2 = self._pixel_areas_of(outlines)
+        # A hole of just that size is filled, whatever the last bit of a product says.
+        max_pixels = self.processing.fill_holes_m2 / pixel_m2 * (1 + 1e-9)
+        outlines, added = filled(outlines, max_pixels)
+        self.removed["holes_filled"].count(
+            round(added.sum()), float((added * pixel_m2).sum()), int(np.count_nonzero(added))
+        )
+        return outlines
+
+    def _within_slope(self, outlines: np.ndarray, ground: dict[str, np.ndarray]) -> np.ndarray:
+        """Return which landslides [N] bool keep the limits of slope; count the others."""
+        wishes = self.processing
+        if not wishes.limits_slope:
+            return np.ones(len(outlines), bool)
+        slope = ground["slope_mean_deg"]
+        gone = (slope < wishes.min_slope_deg) | (slope > wishes.max_slope_deg)
+        pixels = shapely.area(outlines[gone])
+        area_m2 = float((pixels * self._pixel_areas_of(outlines[gone])).sum())
+        self.removed["slope"].count(round(pixels.sum()), area_m2, int(gone.sum()))
+        return ~gone
+
+    def _within_elevation(self, mask: np.ndarray, top: int, left: int) -> np.ndarray:
+        """Return a mask [h, w] without the pixels beyond the limits."""
+        height, width = mask.shape
+        elevation = self.terrain.elevation(Window(left, top, width, height))
+        wishes = self.processing
+        beyond = (elevation < wishes.min_elevation_m) | (elevation > wishes.max_elevation_m)
+        return mask & ~beyond
+
+    def _left_out(self, pixels: int, pixel_m2: float) -> bool:
+        """Whether a landslide is too small; count it if it is."""
+        wishes = self.processing
+        small = pixels < wishes.min_pixels or pixels * pixel_m2 < wishes.min_area_m2
+        if small:
+            self._count("small", pixels, pixel_m2, landslide=True)
+        return small
+
+    def _count(self, step: str, pixels: int, pixel_m2: float, *, landslide: bool) -> None:
+        self.removed[step].count(pixels, pixels * pixel_m2, int(landslide))
+
+    def _pixel_areas_of(self, outlines: np.ndarray) -> np.ndarray:
+        """Return the ground area of a pixel at each outline's centre, [N]."""
+        centres = shapely.get_coordinates(shapely.centroid(outlines))
+        return np.array([self._pixel_area_m2(int(row), int(column)) for column, row in centres])
 
     def _pixel_area_m2(self, row: int, col: int) -> float:
-        """Return the ground area of one pixel; in degrees it depends on the latitude."""
-        key = row if self.crs.is_geographic else 0
+        """Return the ground area of one pixel; 0 without a CRS.
+
+        It depends on the row where it depends on the latitude: on a north-up grid the column
+        does not matter, and on a turned one hardly.
+        """
+        if self.crs is None:
+            return 0.0
+        key = row if self._ruler.geodesic else 0
         if key not in self._pixel_areas:
             corners = ((col, row), (col + 1, row), (col + 1, row + 1), (col, row + 1))
-            pixel = Polygon([self.transform * corner for corner in corners])
-            self._pixel_areas[key] = float(area_m2(gpd.GeoSeries([pixel]), self.crs)[0])
+            pixel = shapely.Polygon([self.transform * corner for corner in corners])
+            self._pixel_areas[key] = float(self._ruler.area_and_perimeter(np.array([pixel]))[0][0])
         return self._pixel_areas[key]
-
-    def table(self) -> gpd.GeoDataFrame:
-        """Return the landslides, largest first: id (from 1), class_id, score, area, geometry."""
-        columns = list(zip(*self._rows, strict=True)) or [[], [], [], []]
-        geometry = gpd.GeoSeries(list(columns[0]), crs=self.crs)
-        pixels = np.asarray(columns[3], np.int64)
-        areas = pixels if self.crs is None else area_m2(geometry, self.crs)
-        table = gpd.GeoDataFrame(
-            {
-                "class_id": np.asarray(columns[2], np.int32),
-                "score": np.asarray(columns[1], float),
-                self.area_column: areas,
-            },
-            geometry=geometry,
-        )
-        # Stable: landslides of one size stay in the order in which the scene was read.
-        table = table.sort_values(self.area_column, ascending=False, kind="stable")
-        table.insert(0, "id", np.arange(1, len(table) + 1, dtype=np.int32))
-        return table.reset_index(drop=True)

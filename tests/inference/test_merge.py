@@ -16,7 +16,9 @@ BAND = 4
 
 
 def run_merger(mask, probability, tile_size, overlap, candidates_in):
-    """Feed all tiles of a scene; return the merger and (pixels, score, class_id) of the results.
+    """Feed all tiles of a scene; return the merger and the results.
+
+    A result is (pixels, score, class_id, tiles that saw it).
 
     Args:
         mask: [H, W] bool, the final mask.
@@ -42,11 +44,27 @@ def run_merger(mask, probability, tile_size, overlap, candidates_in):
     merged += merger.finish()
     found = []
     for each in merged:
-        pixels = merging.pixels_of(each.mask)
-        assert len(pixels) == each.pixel_count
-        moved = {(y + each.row_off, x + each.col_off) for y, x in pixels}
-        found.append((moved, each.score, each.class_id))
+        pixels = set()
+        for part in each.parts:
+            y1, x1 = part.box[:2]
+            pixels |= {(y + y1, x + x1) for y, x in merging.pixels_of(part.cut(part.box))}
+        assert len(pixels) == each.pixel_count  # parts have none in common
+        assert each.box == (
+            min(y for y, _ in pixels),
+            min(x for _, x in pixels),
+            max(y for y, _ in pixels) + 1,
+            max(x for _, x in pixels) + 1,
+        )
+        found.append((pixels, each.score, each.class_id, each.tile_count))
     return merger, found
+
+
+def inside(window, y, x):
+    """Whether a pixel lies in a window."""
+    return (
+        window.row_off <= y < window.row_off + window.height
+        and window.col_off <= x < window.col_off + window.width
+    )
 
 
 def regions_as_instances(mask, window) -> list[Candidate]:
@@ -99,8 +117,8 @@ def test_a_perfect_detector_gives_the_connected_regions_of_the_scene(scene):
         lambda window: regions_as_instances(mask, window),
     )
     expected = merging.connected_regions(mask)
-    assert sorted(map(sorted, (pixels for pixels, _, _ in found))) == sorted(map(sorted, expected))
-    assert all(score == pytest.approx(0.9) for _, score, _ in found)
+    assert sorted(map(sorted, (each[0] for each in found))) == sorted(map(sorted, expected))
+    assert all(score == pytest.approx(0.9) for _, score, _, _ in found)
 
 
 @settings(max_examples=100, deadline=None)
@@ -113,10 +131,12 @@ def test_without_instances_the_regions_of_the_mask_come_out(scene, seed):
         tuple(sorted(region)): np.mean([probability[pixel] for pixel in region])
         for region in merging.connected_regions(mask)
     }
-    assert {tuple(sorted(pixels)) for pixels, _, _ in found} == set(expected)
-    for pixels, score, class_id in found:
+    assert {tuple(sorted(each[0])) for each in found} == set(expected)
+    windows = list(tile_grid(*mask.shape, tile_size, overlap))
+    for pixels, score, class_id, tiles in found:
         assert score == pytest.approx(expected[tuple(sorted(pixels))], abs=1e-5)
         assert class_id == 1
+        assert tiles == sum(any(inside(window, *pixel) for pixel in pixels) for window in windows)
     assert merger.dissolved_count == 0
 
 
@@ -168,10 +188,11 @@ def test_contradicting_candidates_are_merged_as_by_the_slow_twin(scene, seed):
     expected.sort(key=lambda each: sorted(each[0]))
     assert [each[0] for each in found] == [each[0] for each in expected]
     assert [each[2] for each in found] == [each[2] for each in expected]
+    assert [each[3] for each in found] == [each[3] for each in expected]
     np.testing.assert_allclose([each[1] for each in found], [each[1] for each in expected], 1e-5)
     # Disjoint, and together the mask: polygons and mask raster tell one story.
-    assert sum(len(pixels) for pixels, _, _ in found) == mask.sum()
-    assert set().union(*(pixels for pixels, _, _ in found)) == merging.pixels_of(mask)
+    assert sum(len(each[0]) for each in found) == mask.sum()
+    assert set().union(*(each[0] for each in found)) == merging.pixels_of(mask)
 
 
 def candidate(mask, row_off, col_off, score=0.9, evidence=None, class_id=1) -> Candidate:
@@ -194,9 +215,11 @@ def test_a_landslide_larger_than_many_tiles_is_one():
     _, found = run_merger(
         mask, mask.astype(np.float32), 8, 2, lambda window: regions_as_instances(mask, window)
     )
-    ((pixels, score, _),) = found
+    ((pixels, score, _, tiles),) = found
     assert pixels == merging.pixels_of(mask)
     assert score == pytest.approx(0.9)
+    # 7 x 7 tiles of 8, one every 6 pixels; the four at 12 and 18 lie wholly in the hole.
+    assert tiles == 49 - 4
 
 
 def test_landslides_that_touch_at_a_corner_stay_two():
@@ -205,30 +228,61 @@ def test_landslides_that_touch_at_a_corner_stay_two():
     _, found = run_merger(
         mask, mask.astype(np.float32), 8, 4, lambda window: regions_as_instances(mask, window)
     )
-    assert sorted(len(pixels) for pixels, _, _ in found) == [25, 25]
+    assert sorted(len(each[0]) for each in found) == [25, 25]
 
 
 def test_duplicates_and_nested_detections_of_one_tile_collapse():
     whole = candidate(np.ones((6, 6)), 1, 1, score=0.9)
     shifted = candidate(np.ones((6, 5)), 1, 2, score=0.5)
     nested = candidate(np.ones((2, 2)), 3, 3, score=0.7)
-    _, ((pixels, score, _),) = merged_single_tile(whole, shifted, nested)
+    _, ((pixels, score, _, tiles),) = merged_single_tile(whole, shifted, nested)
     assert len(pixels) == 36
     assert score == pytest.approx((0.9 * 36 + 0.5 * 30 + 0.7 * 4) / 70)
+    assert tiles == 1
+
+
+def test_a_landslide_along_thirty_tiles_is_one():
+    """A band from the first to the last of 30 tiles in a row, each of which sees a part."""
+    mask = np.zeros((8, 30 * 6 + 2), bool)
+    mask[2:6, 1:-1] = True
+    _, ((pixels, score, _, tiles),) = run_merger(
+        mask, mask.astype(np.float32), 8, 2, lambda window: regions_as_instances(mask, window)
+    )
+    assert pixels == merging.pixels_of(mask)
+    assert (score, tiles) == (pytest.approx(0.9), 30)
+
+
+def test_a_detection_inside_one_of_the_neighbouring_tile_collapses():
+    """The left tile sees a landslide whole; the right one only a spot in the middle of it."""
+    mask = np.zeros((8, 12), bool)
+    mask[1:7, 1:8] = True
+    whole = candidate(np.ones((6, 7)), 1, 1, score=0.9)
+    spot = candidate(np.ones((2, 2)), 3, 5, score=0.6)
+    other_class = candidate(np.ones((2, 2)), 3, 5, score=0.3, class_id=2)
+
+    def candidates_in(window):
+        return [whole] if window.col_off == 0 else [spot, other_class]
+
+    merger, found = run_merger(mask, mask.astype(np.float32), 8, 4, candidates_in)
+    ((pixels, score, class_id, tiles),) = found
+    assert pixels == merging.pixels_of(mask)
+    assert score == pytest.approx((0.9 * 42 + 0.6 * 4) / 46)
+    assert (class_id, tiles) == (1, 2)
+    assert merger.dissolved_count == 1  # the other class had the weaker claim everywhere
 
 
 def test_one_pixel_belongs_to_the_stronger_of_two_landslides():
     left = candidate(np.ones((4, 5)), 0, 0, score=0.6)
     right = candidate(np.ones((4, 4)), 0, 4, score=0.9)
     _, found = merged_single_tile(left, right)
-    sizes = {score: len(pixels) for pixels, score, _ in found}
+    sizes = {score: len(pixels) for pixels, score, _, _ in found}
     assert sizes == {0.6: 16, 0.9: 16}
 
 
 def test_classes_are_not_mixed():
     first = candidate(np.ones((4, 4)), 0, 0, score=0.9, class_id=1)
     second = candidate(np.ones((4, 4)), 0, 0, score=0.8, class_id=2)
-    merger, ((pixels, _, class_id),) = merged_single_tile(first, second)
+    merger, ((pixels, _, class_id, _),) = merged_single_tile(first, second)
     assert (len(pixels), class_id) == (16, 1)
     assert merger.dissolved_count == 1
 
@@ -267,5 +321,5 @@ def test_regions_leave_with_the_first_band_that_does_not_continue_them():
         assert merger.close_band(row, np.full((1, 6), 0.25)) == []
         gone = merger.close_band(np.zeros((1, 6), bool), np.zeros((1, 6)))
         assert sorted(each.pixel_count for each in gone) == [2, 4]
-        assert {(each.row_off, each.score) for each in gone} == {(3 * repeat, 0.5)}
+        assert {(each.box[0], each.score) for each in gone} == {(3 * repeat, 0.5)}
         assert merger._groups._parents == {}

@@ -195,12 +195,9 @@ def test_the_summary_says_what_was_done(tmp_path):
     assert summary["landslides"] == 1
     assert summary["total_area_m2"] == 80.0
     assert summary["landslide_pixels"] == 21
-    assert summary["left_out_small"] == {
-        "landslides": 1,
-        "pixels": 1,
-        "min_area_m2": 5.0,
-        "min_pixels": 0,
-    }
+    cleaned = summary["post_processing"]
+    assert cleaned["settings"] == {"min_area_m2": 5.0}
+    assert cleaned["removed"]["small"] == {"landslides": 1, "pixels": 1, "area_m2": 4.0}
     assert mask[15, 15] == 1
     assert summary["threshold"] == 0.5
     assert (summary["scene"]["width"], summary["scene"]["height"]) == (30, 20)
@@ -247,7 +244,7 @@ def test_a_scene_without_valid_pixels_gives_an_empty_map(tmp_path):
     assert (mask == 255).all()
     written = gpd.read_file(result.polygons_path, layer="landslides")
     assert len(written) == 0
-    assert list(written.columns) == ["id", "class_id", "score", "area_m2", "geometry"]
+    assert list(written.columns) == list(result.polygons.columns)
     assert result.summary["landslides"] == 0
     assert result.summary["total_area_m2"] == 0.0
 

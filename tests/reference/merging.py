@@ -54,7 +54,7 @@ def agree(first: set[Pixel], second: set[Pixel], shared: set[Pixel]) -> bool:
 
 def merge_candidates(
     tiles: list[tuple[set[Pixel], list[dict]]], mask: np.ndarray, probability: np.ndarray
-) -> list[tuple[set[Pixel], float, int]]:
+) -> list[tuple[set[Pixel], float, int, int]]:
     """Merge all candidates of a scene at once.
 
     Args:
@@ -64,9 +64,10 @@ def merge_candidates(
         probability: [H, W], final.
 
     Returns:
-        (pixels, score, class_id) of each landslide that kept a pixel.
+        (pixels, score, class_id, tiles that saw it) of each landslide that kept a pixel.
     """
     members = [(seen, each) for seen, candidates in tiles for each in candidates]
+    tile_of = [number for number, (_, candidates) in enumerate(tiles) for _ in candidates]
     group = list(range(len(members)))
     for i, (seen_i, a) in enumerate(members):
         for j, (seen_j, b) in enumerate(members[:i]):
@@ -86,8 +87,11 @@ def merge_candidates(
         if inside:
             areas = [len(each["evidence"]) for each in own]
             scores = [each["score"] for each in own]
-            merged.append((inside, float(np.average(scores, weights=areas)), own[0]["class_id"]))
+            saw = {tile for tile, g in zip(tile_of, group, strict=True) if g == root}
+            score = float(np.average(scores, weights=areas))
+            merged.append((inside, score, own[0]["class_id"], len(saw)))
     unclaimed = pixels_of(mask) - set(owner)
     for region in regions_of_pixels(unclaimed):
-        merged.append((region, float(np.mean([probability[pixel] for pixel in region])), 1))
+        saw = sum(bool(region & seen) for seen, _ in tiles)
+        merged.append((region, float(np.mean([probability[pixel] for pixel in region])), 1, saw))
     return merged
