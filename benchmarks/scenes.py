@@ -162,7 +162,7 @@ def map_one(path: Path, every: int) -> dict:
         seconds = time.perf_counter() - started
     return {
         "seconds": seconds,
-        "busy_share": result.summary["predicting_seconds"] / result.summary["mapping_seconds"],
+        "busy_share": result.summary["predicting_seconds"] / result.summary["seconds"],
         "peak_gib": peak_memory_mb() / 1024,
         "landslides": len(result.polygons),
     }

@@ -54,6 +54,7 @@ class Scene(Source):
     Attributes:
         path: The file; the first one of several.
         paths: All of them.
+        companions: As given.
         height: H, pixels.
         width: W, pixels.
         band_count: C, of the selected bands.
@@ -97,6 +98,7 @@ class Scene(Source):
             "allow_remote": allow_remote,
         }
         self.paths = tuple(Path(one) for one in given)
+        self.companions = tuple(companions)
         self.path = self.paths[0]
         access = Access(allow_vrt, allow_remote)
         open_one = functools.partial(

@@ -15,8 +15,9 @@ import shapely
 from affine import Affine
 from rasterio.windows import Window
 
+from landslide_rcnn.geo.measure import area_m2
 from landslide_rcnn.geo.raster import Scene
-from landslide_rcnn.geo.vector import area_m2, polygons_of_mask, repaired
+from landslide_rcnn.geo.vector import polygons_of_mask, repaired
 from landslide_rcnn.geo.writing import Grid
 
 OUTLINE_MAX_SIZE = 4096  # steps on the longer side: what is drawn with

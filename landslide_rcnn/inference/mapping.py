@@ -7,21 +7,22 @@ the scene's height but the list of polygons.
                -> InstanceMerger -> PolygonTable
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from rasterio.windows import Window
 
-from landslide_rcnn.geo.writing import BLOCK_SIZE, RasterWriter
+from landslide_rcnn.geo.writing import BLOCK_SIZE
 from landslide_rcnn.inference.answers import TileAnswer
 from landslide_rcnn.inference.merge import InstanceMerger
 from landslide_rcnn.inference.mosaic import Mosaic
-from landslide_rcnn.inference.summary import MapCounts, MapSettings
+from landslide_rcnn.inference.settings import MapSettings
+from landslide_rcnn.inference.summary import MapCounts
 from landslide_rcnn.inference.vectorize import PolygonTable
 
 # Rows that are written at once: those of a block of the output rasters, so that a compressed
 # block is written one time, whatever the tiles' stride.
 BAND_ROWS = BLOCK_SIZE
-
-MASK_NODATA = 255
 
 
 class Mapping:
@@ -31,8 +32,12 @@ class Mapping:
         height, width: Of the scene, pixels.
         settings: Of the map.
         table: Takes the finished landslides.
-        probability_writer: Takes the finished rows, NaN where the scene is invalid.
-        mask_writer: Takes the finished rows, `MASK_NODATA` where the scene is invalid.
+        write: Takes the finished rows, [rows, X] float32, NaN where the scene is invalid, and
+            their window.
+
+    Attributes:
+        candidates: For each predicted tile, by its (row_off, col_off), how many landslides the
+            model saw in it.
     """
 
     def __init__(
@@ -41,17 +46,16 @@ class Mapping:
         width: int,
         settings: MapSettings,
         table: PolygonTable,
-        probability_writer: RasterWriter,
-        mask_writer: RasterWriter,
+        write: Callable[[np.ndarray, Window], None],
     ) -> None:
         self._height, self._width, self._threshold = height, width, settings.threshold
-        self._table = table
-        self._probability_writer, self._mask_writer = probability_writer, mask_writer
+        self._table, self._write = table, write
         rows = settings.tile_size + BAND_ROWS
         self._mosaic = Mosaic(rows, width)
         self._merger = InstanceMerger(rows, width)
         self._written_rows = 0
         self._counts = MapCounts()
+        self.candidates: dict[tuple[int, int], int] = {}
 
     def add(self, answer: TileAnswer) -> None:
         """Take a tile in; first let go of the rows above it, which no later tile can reach."""
@@ -59,7 +63,8 @@ class Mapping:
             self._write_band(self._written_rows + BAND_ROWS)
         self._mosaic.add(answer.probability, answer.valid_mask, answer.window)
         self._merger.add_tile(answer.window, answer.candidates)
-        self._counts.tiles_predicted += 1
+        place = (answer.window.row_off, answer.window.col_off)
+        self.candidates[place] = len(answer.candidates)
 
     def finish(self, tile_count: int) -> MapCounts:
         """Write the rows that are left, and return the counts of the whole map."""
@@ -67,7 +72,7 @@ class Mapping:
             self._write_band(min(self._written_rows + BAND_ROWS, self._height))
         for instance in self._merger.finish():
             self._table.add(instance)
-        self._counts.tiles = tile_count
+        self._counts.tiles, self._counts.tiles_predicted = tile_count, len(self.candidates)
         self._counts.dissolved = self._merger.dissolved_count
         return self._counts
 
@@ -76,12 +81,9 @@ class Mapping:
         probability = self._mosaic.pop(row_end)
         valid_mask = ~np.isnan(probability)
         mask = probability >= self._threshold
-        classes = np.where(valid_mask, mask, MASK_NODATA).astype(np.uint8)
         window = Window(0, self._written_rows, self._width, row_end - self._written_rows)
-        self._probability_writer.write(probability, window)
-        self._mask_writer.write(classes, window)
+        self._write(probability, window)
         for instance in self._merger.close_band(mask, probability):
             self._table.add(instance)
         self._counts.valid_pixels += int(np.count_nonzero(valid_mask))
-        self._counts.landslide_pixels += int(np.count_nonzero(mask))
         self._written_rows = row_end

@@ -10,18 +10,28 @@ from typing import Any
 
 import geopandas as gpd
 
+from landslide_rcnn.geo.formats import VECTOR_FORMATS
 from landslide_rcnn.geo.vector import read_polygons
-from landslide_rcnn.inference.mapping import MASK_NODATA
+from landslide_rcnn.inference.outlines import BACKGROUND, INVALID, LANDSLIDE
 from landslide_rcnn.inference.run_folder import FOLDER_NAME, differences
 
 POLYGONS_NAME = "landslides.gpkg"
 PROBABILITY_NAME = "probability.tif"
 MASK_NAME = "mask.tif"
 SUMMARY_NAME = "summary.json"
-OUTPUT_NAMES = (POLYGONS_NAME, PROBABILITY_NAME, MASK_NAME, SUMMARY_NAME)
+ITEM_NAME = "item.json"
 LAYER = "landslides"
 
-MASK_COLORS = {0: (0, 0, 0, 0), 1: (215, 48, 39, 255), MASK_NODATA: (0, 0, 0, 0)}
+# What every map has; where one of these lies, there is a map.
+OUTPUT_NAMES = (POLYGONS_NAME, PROBABILITY_NAME, MASK_NAME, SUMMARY_NAME)
+# What a map may have besides. Left by an earlier map, they would tell another story.
+OPTIONAL_NAMES = (
+    ITEM_NAME,
+    *(each.file_name for each in VECTOR_FORMATS.values()),
+    *(f"landslides.{suffix}" for suffix in ("shx", "dbf", "prj", "cpg")),
+)
+
+MASK_COLORS = {BACKGROUND: (0, 0, 0, 0), LANDSLIDE: (215, 48, 39, 255), INVALID: (0, 0, 0, 0)}
 
 
 @dataclass(frozen=True)
@@ -29,9 +39,9 @@ class MapResult:
     """What `predict_scene` made.
 
     Attributes:
-        directory: The output folder; the four paths lie in it.
-        polygons: What `polygons_path` holds: id, class_id, score, area_m2 (area_px where the
-            scene has no CRS) and geometry, largest first.
+        directory: The output folder; all files lie in it.
+        polygons: The layer "landslides" of `polygons_path`, largest first; see
+            `vectorize.PolygonTable.table` for its columns.
         summary: What `summary_path` holds.
     """
 

@@ -2,6 +2,7 @@
 
     .unfinished/run.json     what is mapped, with what: a resumed run must be the same
     .unfinished/units/       finished units (`journal.py`)
+    .unfinished/work/        rasters in the making
     .unfinished/staging/     result files, until all are complete
     .unfinished/publishing   there once they are: from then on they are moved, whatever happens
 
@@ -40,15 +41,18 @@ class RunFolder:
 
     Attributes:
         journal: Its finished units.
+        work: Folder for files that are not results.
         staging: Folder for result files.
     """
 
     def __init__(self, output_dir: Path) -> None:
         self._output_dir = output_dir
         self._folder = output_dir / FOLDER_NAME
-        self.staging = self._folder / "staging"
-        shutil.rmtree(self.staging, ignore_errors=True)
-        self.staging.mkdir()
+        self.work, self.staging = self._folder / "work", self._folder / "staging"
+        for folder in (self.work, self.staging):
+            if folder.exists():
+                shutil.rmtree(folder)  # of a run that was stopped
+            folder.mkdir()
         self.journal = Journal(self._folder / "units")
 
     def publish(self, known_names: Sequence[str]) -> None:

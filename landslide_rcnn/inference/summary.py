@@ -1,7 +1,6 @@
 """The facts about a map that its rasters and polygons cannot say: `summary.json`.
 
-`MapSettings` goes into `predict_scene`, `MapCounts` is counted on the way, and `summary_of` puts
-both into words for the file.
+`MapCounts` is counted on the way, and `summary_of` puts it and the settings into words.
 """
 
 import sys
@@ -10,45 +9,14 @@ from typing import Any
 
 import geopandas as gpd
 
-from landslide_rcnn.errors import ConfigError
 from landslide_rcnn.geo.raster import Scene
+from landslide_rcnn.inference.settings import MapSettings
 from landslide_rcnn.inference.vectorize import PolygonTable
 from landslide_rcnn.versions import software_versions
 
 PIXEL_COORDINATES = (
     "pixels of the scene (x = column, y = row, counted downwards): the scene has no CRS"
 )
-
-
-@dataclass(frozen=True)
-class MapSettings:
-    """How a scene is mapped; the arguments of `predict_scene`.
-
-    Raises:
-        ConfigError: One of them cannot work.
-    """
-
-    tile_size: int
-    overlap: int
-    batch_size: int
-    threshold: float
-
-    def __post_init__(self) -> None:
-        if self.overlap < 1:
-            raise ConfigError(
-                "Tiles of a map must overlap, so that landslides are recognised across tile "
-                f"edges. Received: overlap={self.overlap}. Use an eighth of the tile or more."
-            )
-        if self.batch_size < 1:
-            raise ConfigError(
-                "A batch must hold at least 1 tile. "
-                f"Received: batch_size={self.batch_size}. Use 1 or more."
-            )
-        if not 0 < self.threshold <= 1:
-            raise ConfigError(
-                "The threshold of a map must lie above 0 and not above 1. Received: "
-                f"threshold={self.threshold}. Use 0.5, or the one that evaluation found best."
-            )
 
 
 @dataclass
@@ -61,6 +29,8 @@ class MapCounts:
         valid_pixels: Usable pixels of the scene.
         landslide_pixels: Ones of the mask raster.
         dissolved: Landslides of single tiles of which blending left no pixel.
+        seconds: Wall time until the last tile was in.
+        predicting_seconds: How much of it the model was at work; None where that is not known.
     """
 
     tiles: int = 0
@@ -68,6 +38,8 @@ class MapCounts:
     valid_pixels: int = 0
     landslide_pixels: int = 0
     dissolved: int = 0
+    seconds: float = 0.0
+    predicting_seconds: float | None = None
 
 
 def summary_of(
@@ -76,8 +48,7 @@ def summary_of(
     table: PolygonTable,
     settings: MapSettings,
     counts: MapCounts,
-    seconds: float,
-    card_summary: dict[str, Any] | None,
+    model: Any,
 ) -> dict[str, Any]:
     """Return the content of `summary.json`.
 
@@ -87,8 +58,7 @@ def summary_of(
         table: Says what post-processing left out.
         settings: Of the map.
         counts: Of the map.
-        seconds: Wall time.
-        card_summary: About the model.
+        model: What is known of it.
     """
     return {
         "landslides": len(polygons),
@@ -99,11 +69,14 @@ def summary_of(
         "threshold": settings.threshold,
         "scene": {
             "path": str(scene.path),
+            "paths": [str(path) for path in scene.paths],
             "width": scene.width,
             "height": scene.height,
             "bands": list(scene.band_names),
             "pixel_size_m": scene.pixel_size_m,
             "valid_pixels": counts.valid_pixels,
+            "acquired": scene.acquired and scene.acquired.isoformat(),
+            "outside_companions": scene.companion_report(),
         },
         "coordinates": PIXEL_COORDINATES if scene.crs is None else scene.crs.to_string(),
         "tiles": {
@@ -114,9 +87,10 @@ def summary_of(
             "skipped_without_valid_pixels": counts.tiles - counts.tiles_predicted,
             "batch_size": settings.batch_size,
         },
-        "seconds": round(seconds, 2),
+        "seconds": round(counts.seconds, 2),
+        "predicting_seconds": counts.predicting_seconds and round(counts.predicting_seconds, 2),
         "peak_memory_mb": peak_memory_mb(),
-        "model": card_summary,
+        "model": model,
         "versions": software_versions(),
     }
 

@@ -14,7 +14,7 @@ import pytest
 from landslide_rcnn.files import OutputExistsError
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.vector import read_polygons
-from landslide_rcnn.inference import predict_scene, run_folder, units
+from landslide_rcnn.inference import PostProcessing, predict_scene, run_folder, units
 from landslide_rcnn.inference.journal import Journal
 from landslide_rcnn.inference.run_folder import UnfinishedRunError, differences
 from tests.inference.test_tiled import BandPredictor, map_band, random_band, write_scene
@@ -96,7 +96,7 @@ def test_an_unfinished_run_is_not_begun_anew_unless_asked(tmp_path, band, undist
     [
         ({"threshold": 0.6}, "threshold 0.5, now 0.6"),
         ({"tile_size": 16}, "tile_size 8, now 16"),
-        ({"min_pixels": 3}, "min_pixels"),
+        ({"processing": PostProcessing(min_pixels=3)}, "settings.processing.min_pixels"),
         ({"card_summary": {"sha256": "another"}}, "model"),
     ],
 )

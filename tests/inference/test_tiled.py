@@ -16,12 +16,12 @@ from scipy import ndimage
 from landslide_rcnn.errors import ConfigError, GeoReferenceError, ShapeError, WeightsError
 from landslide_rcnn.files import OutputExistsError
 from landslide_rcnn.geo.raster import Scene
-from landslide_rcnn.inference import predict_scene, units
+from landslide_rcnn.inference import PostProcessing, layers, predict_scene, units
 from landslide_rcnn.prediction import Instances, TilePrediction, probability_of
 from tests.reference import merging
 
 NODATA = 255
-NAMES = {"landslides.gpkg", "probability.tif", "mask.tif", "summary.json"}
+NAMES = {"landslides.gpkg", "probability.tif", "mask.tif", "summary.json", "item.json"}
 TRANSFORM = Affine(2, 0, 500_000, 0, -2, 3_500_000)
 
 
@@ -88,7 +88,13 @@ class BandPredictor:
 def map_band(folder, band, predictor, **options):
     """Map a band; return the result and what the two rasters hold."""
     scene_path = write_scene(folder / "scene.tif", band)
-    options = {"tile_size": 8, "overlap": 3, "progress": False, **options}
+    options = {
+        "tile_size": 8,
+        "overlap": 3,
+        "progress": False,
+        "probability": "float32",
+        **options,
+    }
     with Scene(scene_path) as scene:
         result = predict_scene(predictor, scene, folder / "map", **options)
     with rasterio.open(result.probability_path) as file:
@@ -188,17 +194,21 @@ def test_the_summary_says_what_was_done(tmp_path):
     band[15, 15] = 200
     band[:, 20:] = NODATA
     result, _, mask = map_band(
-        tmp_path, band, BandPredictor(True), min_area_m2=5.0, card_summary={"name": "fake"}
+        tmp_path,
+        band,
+        BandPredictor(True),
+        processing=PostProcessing(min_area_m2=5.0),
+        card_summary={"name": "fake"},
     )
     summary = result.summary
     assert json.loads(result.summary_path.read_text()) == summary
     assert summary["landslides"] == 1
     assert summary["total_area_m2"] == 80.0
-    assert summary["landslide_pixels"] == 21
+    assert summary["landslide_pixels"] == 20  # the ones of mask.tif
     cleaned = summary["post_processing"]
     assert cleaned["settings"] == {"min_area_m2": 5.0}
     assert cleaned["removed"]["small"] == {"landslides": 1, "pixels": 1, "area_m2": 4.0}
-    assert mask[15, 15] == 1
+    assert mask[15, 15] == 0 and mask[2, 2] == 1
     assert summary["threshold"] == 0.5
     assert (summary["scene"]["width"], summary["scene"]["height"]) == (30, 20)
     assert summary["scene"]["valid_pixels"] == 400
@@ -296,7 +306,13 @@ def test_a_scene_without_crs_is_mapped_in_pixels(tmp_path):
         options = {"tile_size": 8, "overlap": 3, "progress": False}
         result = predict_scene(BandPredictor(), scene, tmp_path / "map", **options)
         with pytest.raises(GeoReferenceError, match="Use min_pixels"):
-            predict_scene(BandPredictor(), scene, tmp_path / "b", min_area_m2=1, **options)
+            predict_scene(
+                BandPredictor(),
+                scene,
+                tmp_path / "b",
+                processing=PostProcessing(min_area_m2=1),
+                **options,
+            )
     assert result.polygons["area_px"].tolist() == [15]
     assert result.polygons.geometry[0].bounds == (4, 2, 9, 5)
     assert result.polygons.crs is None
@@ -357,9 +373,11 @@ def test_the_bar_is_on_stderr_and_can_be_turned_off(tmp_path, capsys):
 
 def test_memory_does_not_grow_with_the_height_of_the_scene(tmp_path, monkeypatch):
     """Landslides everywhere, each closed soon: four times the rows, about the same peak."""
-    monkeypatch.setattr(units, "UNIT_PIXELS", 4 * 96**2)  # a few of them must fit into either
+    # A few of what is held at once must fit into either scene.
+    monkeypatch.setattr(units, "UNIT_PIXELS", 4 * 96**2)
+    monkeypatch.setattr(layers, "READ_PIXELS", 96 * 512)
     peaks = []
-    for index, height in enumerate((3000, 12_000)):
+    for index, height in enumerate((4096, 16_384)):
         band = np.zeros((height, 96), np.uint8)
         band[40:60, 20:60] = 180
         band[100::500, 10:90] = 180
