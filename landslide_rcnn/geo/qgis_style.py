@@ -1,18 +1,33 @@
-"""How QGIS shall draw the layers of a result: QML documents, written into the GeoPackage.
+"""How QGIS shall draw a result: QML documents.
 
-Used by `geopackage.py`. QGIS loads the style that a GeoPackage's `layer_styles` table calls the
-default one, without a question. Colours are those of `mask.tif` and of the figures; sizes are in
-millimetres on the screen.
+Those of the polygons are written into the GeoPackage by `geopackage.py`: QGIS loads the style that
+the table `layer_styles` calls the default one, without a question. Those of the rasters lie beside
+them, `mask.qml` for `mask.tif`, where QGIS finds them too: a TIFF's own colour table cannot make
+the background transparent, and would be shown as a legend of 256 classes.
+
+Colours are those of the figures; sizes are in millimetres on the screen.
 """
 
+from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-QGIS_VERSION = "3.34.0"  # the long-term release whose QML this is; later ones read it
+from landslide_rcnn.files import atomic_path
+
+QGIS_VERSION = "3.22.16"  # the release whose QML this is; later ones read it
 
 RED, GREY, INK = (215, 48, 39), (120, 120, 120), (34, 38, 43)
 
 # From pale to red by score: upper limit of a class, and the opacity of its fill (0 to 255).
 SCORE_CLASSES = ((0.6, 30), (0.7, 60), (0.8, 90), (0.9, 120), (1.0, 150))
+
+# Probability, colour, opacity: those of the figures, and nothing where there is no landslide.
+PROBABILITY_STOPS = (
+    (0.0, "#3b0f6f", 0),
+    (0.1, "#3b0f6f", 60),
+    (0.33, "#b5367a", 160),
+    (0.67, "#fb8861", 200),
+    (1.0, "#fcfdbf", 230),
+)
 
 
 def _color(rgb: tuple[int, int, int], alpha: int = 255) -> str:
@@ -92,5 +107,55 @@ def _aoi() -> str:
     return _document(_single(_symbol("0", INK, width_mm=0.4, line="dash")))
 
 
+def _raster(renderer: str) -> str:
+    return (
+        "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
+        f'<qgis version="{QGIS_VERSION}" styleCategories="Symbology"><pipe>{renderer}</pipe>'
+        "</qgis>\n"
+    )
+
+
+def _mask() -> str:
+    """Landslide is red; what has no class here, as the background, is not drawn."""
+    color = "#{:02x}{:02x}{:02x}".format(*RED)
+    return _raster(
+        '<rasterrenderer type="paletted" band="1" opacity="0.7" alphaBand="-1" '
+        'nodataColor=""><colorPalette>'
+        f'<paletteEntry value="1" color="{color}" alpha="255" label="landslide"/>'
+        "</colorPalette></rasterrenderer>"
+    )
+
+
+def _probability() -> str:
+    """From transparent through violet and orange to pale yellow; values as QGIS scales them."""
+    items = "".join(
+        f'<item value="{value:g}" color="{color}" alpha="{alpha}" label="{value:.0%}"/>'
+        for value, color, alpha in PROBABILITY_STOPS
+    )
+    return _raster(
+        '<rasterrenderer type="singlebandpseudocolor" band="1" opacity="1" alphaBand="-1" '
+        'classificationMin="0" classificationMax="1" nodataColor=""><rastershader>'
+        '<colorrampshader colorRampType="INTERPOLATED" classificationMode="1" clip="0" '
+        f'minimumValue="0" maximumValue="1">{items}</colorrampshader>'
+        "</rastershader></rasterrenderer>"
+    )
+
+
+def write_raster_style(raster_path: str | Path, kind: str) -> Path:
+    """Write the style of a raster beside it, atomically; return its path.
+
+    Args:
+        raster_path: Such as `mask.tif`.
+        kind: "mask" or "probability".
+    """
+    path = Path(raster_path).with_suffix(".qml")
+    with atomic_path(path) as partial:
+        partial.write_text(RASTER_STYLES[kind], encoding="utf-8")
+    return path
+
+
 # Layer -> QML of its default style.
 STYLES = {"landslides": _landslides(), "tiles": _tiles(), "aoi": _aoi()}
+
+# Kind of raster -> QML.
+RASTER_STYLES = {"mask": _mask(), "probability": _probability()}

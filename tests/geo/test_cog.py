@@ -127,6 +127,19 @@ def test_classes_are_voted_on_and_percent_averaged_without_nodata(tmp_path):
         assert (half[:, :256] == left).all() and (half[:, 256:] == 100).all()
 
 
+def test_overviews_of_floats_leave_nan_out(tmp_path):
+    array = np.full((1024, 600), np.nan, np.float32)
+    array[::2] = 0.25
+    array[1::4, :300] = 0.75
+    work = write_work(tmp_path / "w.tif", array, colormap=None, nodata=float("nan"))
+    write_cog(work, tmp_path / "c.tif", "continuous")
+    with rasterio.open(tmp_path / "c.tif") as file:
+        half = file.read(1, out_shape=(512, 300))
+    np.testing.assert_array_equal(half[::2, :150], 0.5)
+    np.testing.assert_array_equal(half[1::2], 0.25)
+    np.testing.assert_array_equal(half[:, 150:], 0.25)
+
+
 @pytest.mark.parametrize("dtype, nodata", [("uint8", 255), ("float32", float("nan"))])
 def test_equal_pixels_give_equal_bytes(tmp_path, rng, dtype, nodata):
     array = (rng.random((900, 1300)) * 100).astype(dtype)

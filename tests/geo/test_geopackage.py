@@ -17,7 +17,7 @@ from shapely import Polygon, box
 
 from landslide_rcnn.errors import DatasetError, RasterError
 from landslide_rcnn.geo.geopackage import write_geopackage
-from landslide_rcnn.geo.qgis_style import STYLES
+from landslide_rcnn.geo.qgis_style import RASTER_STYLES, STYLES, write_raster_style
 from landslide_rcnn.geo.vector import read_polygons
 
 UTM = "EPSG:32648"
@@ -136,6 +136,29 @@ def test_styles_are_drawn_as_they_should_be():
     assert tiles["style"] == area["style"] == "no"  # outlines only
     assert tiles["outline_style"] == "solid" and area["outline_style"] == "dash"
     assert tiles["outline_width"] < area["outline_width"]
+
+
+def test_rasters_have_a_style_beside_them(tmp_path):
+    for kind in RASTER_STYLES:
+        path = write_raster_style(tmp_path / f"{kind}.tif", kind)
+        assert path == tmp_path / f"{kind}.qml"
+        assert path.read_text(encoding="utf-8") == RASTER_STYLES[kind]
+    mask, probability = (
+        ElementTree.fromstring(RASTER_STYLES[kind]).find("pipe/rasterrenderer")
+        for kind in ("mask", "probability")
+    )
+    # The background has no entry, which draws nothing.
+    assert mask.get("type") == "paletted"
+    [entry] = mask.iter("paletteEntry")
+    assert (entry.get("value"), entry.get("color")) == ("1", "#d73027")
+    assert probability.get("type") == "singlebandpseudocolor"
+    values, alphas = zip(
+        *((float(i.get("value")), int(i.get("alpha"))) for i in probability.iter("item")),
+        strict=True,
+    )
+    assert values[0] == 0 and values[-1] == 1 and alphas[0] == 0
+    assert list(values) == sorted(values) and list(alphas) == sorted(alphas)
+    assert probability.find(".//colorrampshader").get("maximumValue") == "1"
 
 
 def test_equal_tables_at_an_equal_time_give_equal_bytes(tmp_path):
