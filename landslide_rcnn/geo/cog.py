@@ -2,7 +2,8 @@
 
 Last step of a raster result: `RasterWriter` writes a plain tiled file window by window, and GDAL's
 COG driver copies it here. The driver is never opened for writing, which would hold the whole
-raster in memory; as a copy it needs its block cache and no more, whatever the raster's size.
+raster in memory; as a copy it needs GDAL's block cache (`opening.GDAL_SETTINGS`) and no more,
+whatever the raster's size.
 
 CRS: the work raster's. Nothing is reprojected: rotated, south-up and CRS-less grids stay as
 they are.
@@ -11,7 +12,6 @@ they are.
 import contextlib
 from pathlib import Path
 
-import rasterio
 import rasterio.shutil
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
@@ -21,7 +21,6 @@ from landslide_rcnn.files import atomic_path
 from landslide_rcnn.geo.opening import one_line, open_raster
 
 COG_BLOCK_SIZE = 512  # pixels; the driver's own default, and what tile servers expect
-CACHE_MB = 256  # of decoded blocks; GDAL would take 5 % of the machine's memory
 
 # How an overview's pixel is made of the four below it. Classes are never averaged: class 0 and
 # class 1 have no class between them. Both leave nodata out.
@@ -59,7 +58,7 @@ def write_cog(work_path: str | Path, path: str | Path, content: str) -> None:
     }
     try:
         with atomic_path(path) as partial, _without_leftovers(partial):
-            with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), open_raster(work_path) as work:
+            with open_raster(work_path) as work:
                 rasterio.shutil.copy(work, partial, driver="COG", strict=False, **options)
     except (RasterioError, CPLE_BaseError) as error:  # copying lets GDAL's own through
         raise RasterError(

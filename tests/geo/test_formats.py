@@ -16,7 +16,8 @@ from shapely import box
 from landslide_rcnn.errors import GeoReferenceError, RasterError, RegistryError
 from landslide_rcnn.geo import formats
 from landslide_rcnn.geo.formats import VECTOR_FORMATS, shapefile_names, write_format
-from landslide_rcnn.geo.vector import area_m2, polygons_of_mask
+from landslide_rcnn.geo.measure import area_m2
+from landslide_rcnn.geo.vector import polygons_of_mask
 from landslide_rcnn.geo.writing import Grid
 
 TRANSFORM = Affine(2, 0, 500_000, 0, -2, 4_000_000)
