@@ -40,16 +40,13 @@ SHAPEFILE_TEXT_BYTES = 254
 # What a cut after ten letters would make alike, or unreadable.
 SHORT_NAMES = {
     "perimeter_m": "perim_m",
+    "perimeter_px": "perim_px",
     "centroid_lon": "centr_lon",
     "centroid_lat": "centr_lat",
-    "elevation_min": "elev_min",
-    "elevation_mean": "elev_mean",
-    "elevation_max": "elev_max",
-    "elevation_min_m": "elev_min",
-    "elevation_mean_m": "elev_mean",
-    "elevation_max_m": "elev_max",
+    "elevation_min_m": "elev_min_m",
+    "elevation_mean_m": "elev_avg_m",
+    "elevation_max_m": "elev_max_m",
     "slope_mean_deg": "slope_deg",
-    "orientation_deg": "orient_deg",
 }
 
 

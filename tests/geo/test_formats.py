@@ -164,11 +164,11 @@ def test_a_shapefile_says_what_it_cannot_hold(tmp_path, caplog):
 def test_shapefile_names():
     names = shapefile_names(
         ["id", "perimeter_m", "slope_mean_deg", "probability", "probability_max", "ID",
-         "hangneigungä", "elevation_min", "elevation_max"]
+         "hangneigungä", "elevation_min_m", "elevation_max_m"]
     )  # fmt: skip
     assert list(names.values()) == [
         "id", "perim_m", "slope_deg", "probabilit", "probabili2", "ID2", "hangneigun",
-        "elev_min", "elev_max",
+        "elev_min_m", "elev_max_m",
     ]  # fmt: skip
     assert all(len(name.encode()) <= 10 for name in names.values())
     assert len({name.lower() for name in names.values()}) == len(names)
