@@ -33,6 +33,8 @@ from landslide_rcnn.inference.postprocess import INTERIORS_MEET
 MAX_AREA_CHANGE = 0.1
 
 SMOOTHING_ROUNDS = 2
+# Landslides that are refined at once: all their coordinates are held several times.
+CHUNK = 1000
 # How often a group's arcs are done again with more of them held, before all are.
 GROUP_ROUNDS = 4
 
@@ -78,10 +80,10 @@ def refine(
     todo = np.ones(len(outlines), bool)
     shapes, kept = exact.copy(), np.zeros(len(outlines), bool)
     while todo.any():
-        alone = np.flatnonzero(todo & ~by_arcs)
-        metric, kept[alone], valid = work.alone(scaled(exact[alone], step[alone]))
-        shapes[alone] = scaled(metric, 1 / step[alone])
-        by_arcs[alone[~valid]] = True
+        for alone in _chunks(np.flatnonzero(todo & ~by_arcs)):
+            metric, kept[alone], valid = work.alone(scaled(exact[alone], step[alone]))
+            shapes[alone] = scaled(metric, 1 / step[alone])
+            by_arcs[alone[~valid]] = True
         for members in _members(groups, todo & by_arcs):
             common = step[members].mean(axis=0)  # one scale a group: a border has one place
             metric, kept[members] = work.by_arcs(outlines[members], linear * common[:, None])
@@ -264,6 +266,11 @@ def _members(groups: np.ndarray, wanted: np.ndarray) -> Iterator[np.ndarray]:
     order = wanted[np.argsort(groups[wanted], kind="stable")]
     starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
     yield from np.split(order, starts[1:]) if len(order) else ()
+
+
+def _chunks(indexes: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(indexes), CHUNK):
+        yield indexes[start : start + CHUNK]
 
 
 def _moved(shapes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
