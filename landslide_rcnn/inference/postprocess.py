@@ -24,6 +24,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from landslide_rcnn.errors import ConfigError, GeoReferenceError
+from landslide_rcnn.inference.outlines import polygons_of_rings, rings_of
 
 # Options in metres, which pixels alone cannot answer.
 METRIC = ("min_area_m2", "fill_holes_m2", "simplify_m")
@@ -162,7 +163,8 @@ def sieved(outline: BaseGeometry, min_pixels: int) -> BaseGeometry:
 def filled(outlines: np.ndarray, max_pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Fill the small holes of outlines, unless they hold another one.
 
-    A part of the same landslide that lies in its own hole becomes one with what is filled.
+    A part of the same landslide that lies in a filled hole is one with what is filled; its
+    pixels count as part of the hole.
 
     Args:
         outlines: [N], in pixel coordinates, not overlapping.
@@ -172,21 +174,25 @@ def filled(outlines: np.ndarray, max_pixels: np.ndarray) -> tuple[np.ndarray, np
         outlines: [N].
         added: [N], pixels that were filled.
     """
-    parts, owner = shapely.get_parts(outlines, return_index=True)
-    rings, part = shapely.get_rings(parts, return_index=True)
-    is_hole = np.diff(part, prepend=-1) == 0
-    holes, owner = shapely.polygons(rings[is_hole]), owner[part[is_hole]]
-    small = shapely.area(holes) <= max_pixels[owner]
-    holes, owner = holes[small], owner[small]
-    hole, other = shapely.STRtree(outlines).query(holes, "intersects")
-    foreign = owner[hole] != other
-    hole, other = hole[foreign], other[foreign]
-    held = shapely.relate_pattern(holes[hole], outlines[other], INTERIORS_MEET)
-    free = np.ones(len(holes), bool)
-    free[hole[held]] = False
+    rings, part, owner = rings_of(outlines)
+    hole_ring = np.flatnonzero(np.diff(part, prepend=-1) == 0)
+    holes, hole_owner = shapely.polygons(rings[hole_ring]), owner[part[hole_ring]]
+    small = shapely.area(holes) <= max_pixels[hole_owner]
+    hole_ring, holes, hole_owner = hole_ring[small], holes[small], hole_owner[small]
+    # What lies in a hole: parts of others keep it open, parts of its own go with it.
+    parts = shapely.get_parts(outlines)
+    hole, inner = shapely.STRtree(parts).query(holes, "intersects")
+    inside = shapely.relate_pattern(holes[hole], parts[inner], INTERIORS_MEET)
+    hole, inner = hole[inside], inner[inside]
+    foreign = owner[inner] != hole_owner[hole]
+    is_filled = np.ones(len(holes), bool)
+    is_filled[hole[foreign]] = False
+    kept = np.ones(len(rings), bool)
+    kept[hole_ring[is_filled]] = False
+    kept[np.isin(part, inner[is_filled[hole]])] = False
+    changed = np.unique(hole_owner[is_filled])
     result, added = np.array(outlines, object), np.zeros(len(outlines))
-    for index in np.unique(owner[free]):
-        mine = holes[free & (owner == index)]
-        result[index] = shapely.simplify(shapely.union_all([outlines[index], *mine]), 0)
-        added[index] = shapely.area(result[index]) - shapely.area(outlines[index])
+    if len(changed):
+        result[changed] = polygons_of_rings(rings[kept], part[kept], owner)[changed]
+        added = shapely.area(result) - shapely.area(outlines)
     return result, added

@@ -26,6 +26,7 @@ from scipy.sparse.csgraph import connected_components
 
 from landslide_rcnn.geo.measure import Ruler, scaled
 from landslide_rcnn.geo.vector import repaired
+from landslide_rcnn.inference.outlines import polygons_of_rings, rings_of
 from landslide_rcnn.inference.postprocess import INTERIORS_MEET
 
 # A landslide whose area would change by more than this share keeps its pixel outline: it is so
@@ -220,18 +221,12 @@ def _chaikin(lines: np.ndarray) -> np.ndarray:
 
 def _with_rings(shapes: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Return polygons and multipolygons with all rings changed as closed lines."""
-    parts, owner = shapely.get_parts(shapes, return_index=True)
-    rings, part = shapely.get_rings(parts, return_index=True)
+    rings, part, owner = rings_of(shapes)
     points, ring = shapely.get_coordinates(rings, return_index=True)
     points, ring = shapely.get_coordinates(
         change(shapely.linestrings(points, indices=ring)), return_index=True
     )
-    rings = shapely.linearrings(points, indices=ring)
-    parts = shapely.polygons(rings, indices=part)  # of each, the shell comes first
-    counts = np.bincount(owner, minlength=len(shapes))
-    changed = shapely.multipolygons(parts, indices=owner)
-    changed[counts == 1] = parts[(counts == 1)[owner]]
-    return changed
+    return polygons_of_rings(shapely.linearrings(points, indices=ring), part, owner)
 
 
 def _conflicts(shapes: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
