@@ -13,6 +13,7 @@ import click
 from landslide_rcnn.cli.demo import demo
 from landslide_rcnn.cli.detect import detect
 from landslide_rcnn.cli.evaluate import evaluate
+from landslide_rcnn.cli.fuse import fuse
 from landslide_rcnn.cli.train import train
 
 
@@ -24,5 +25,5 @@ def main() -> None:
     warnings.formatwarning = lambda message, *_, **__: f"Warning: {message}\n"
 
 
-for command in (demo, train, detect, evaluate):
+for command in (demo, train, detect, fuse, evaluate):
     main.add_command(command)

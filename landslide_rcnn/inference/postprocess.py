@@ -25,10 +25,10 @@ from shapely.geometry.base import BaseGeometry
 
 from landslide_rcnn.errors import ConfigError, GeoReferenceError
 from landslide_rcnn.inference.outlines import polygons_of_rings, rings_of
+from landslide_rcnn.inference.pairs import INTERIORS_MEET
 
 # Options in metres, which pixels alone cannot answer.
 METRIC = ("min_area_m2", "fill_holes_m2", "simplify_m")
-INTERIORS_MEET = "T********"  # DE-9IM: the intersection has an area
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,11 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 from affine import Affine
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from landslide_rcnn.geo.measure import Ruler, scaled
 from landslide_rcnn.geo.vector import repaired
 from landslide_rcnn.inference.outlines import polygons_of_rings, rings_of
-from landslide_rcnn.inference.postprocess import INTERIORS_MEET
+from landslide_rcnn.inference.pairs import components, overlapping_pairs, touching_pairs
 
 # A landslide whose area would change by more than this share keeps its pixel outline: it is so
 # small that the tolerance would make another shape of it, or nothing at all.
@@ -76,7 +74,7 @@ def refine(
         return Refined(on_map, 0, 0.0)
     step = ruler.metres_per_unit(shapely.get_coordinates(shapely.centroid(on_map)))
     work = _Refiner(tolerance_m, smooth)
-    groups = _components(len(outlines), *_pairs(outlines, outlines))
+    groups = components(len(outlines), *touching_pairs(outlines))
     by_arcs = np.bincount(groups)[groups] > 1
     todo = np.ones(len(outlines), bool)
     shapes, kept = exact.copy(), np.zeros(len(outlines), bool)
@@ -231,28 +229,12 @@ def _with_rings(shapes: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) 
 
 def _conflicts(shapes: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Unite the groups whose shapes overlap; return the groups and the shapes to do again."""
-    first, second = _pairs(shapes, shapes)
+    first, second = overlapping_pairs(shapes)
     other = groups[first] != groups[second]
-    first, second = first[other], second[other]
-    overlap = shapely.relate_pattern(shapes[first], shapes[second], INTERIORS_MEET)
-    first, second = first[overlap], second[overlap]
     count = int(groups.max()) + 1
-    united = _components(count, groups[first], groups[second])
-    todo = np.bincount(united[groups[first]], minlength=count) > 0
+    united = components(count, groups[first[other]], groups[second[other]])
+    todo = np.bincount(united[groups[first[other]]], minlength=count) > 0
     return united[groups], todo[united[groups]]
-
-
-def _pairs(shapes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the indexes of the pairs that share a point, each once."""
-    first, second = shapely.STRtree(others).query(shapes, "intersects")
-    once = first < second
-    return first[once], second[once]
-
-
-def _components(count: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the number of the connected component of each of `count` things, from pairs."""
-    links = coo_array((np.ones(len(first), bool), (first, second)), shape=(count, count))
-    return connected_components(links, directed=False)[1]
 
 
 def _members(groups: np.ndarray, wanted: np.ndarray) -> Iterator[np.ndarray]:
