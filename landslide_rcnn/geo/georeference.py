@@ -18,7 +18,6 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.io import DatasetReader
-from rasterio.transform import GCPTransformer
 
 from landslide_rcnn.errors import GeoReferenceError
 
@@ -158,7 +157,7 @@ def _place_of_control_points(
 ) -> Place:
     """Return the affine place where the points fit one, or are too few to say more.
 
-    Otherwise they are joined by GDAL's polynomial of second order.
+    Otherwise they are joined by a polynomial of second order, as GDAL does.
     """
     turn = full_turn(crs)
     x = np.array([point.x for point in gcps])
@@ -181,17 +180,22 @@ def _place_of_control_points(
     misfit_px = np.hypot(columns - pixels[:, 0], rows - pixels[:, 1]).max()
     if misfit_px < AFFINE_MISFIT_PX or len(gcps) < CURVED_CONTROL_POINTS:
         return Place(crs, transform)
-    points = [
-        GroundControlPoint(row=row, col=column, x=east, y=north, z=0)
-        for (column, row), east, north in zip(pixels, x, y)
-    ]
-    transformer = GCPTransformer(points)
+    # Around their mean and near 1: squares of millions of metres would cost all digits.
+    spread = max(np.ptp(x), np.ptp(y))
+    terms = _second_order_terms((x - middle[0]) / spread, (y - middle[1]) / spread)
+    weights, *_ = np.linalg.lstsq(np.stack(terms, axis=1), pixels, rcond=None)
 
     def pixels_of(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        rows, columns = transformer.rowcol(np.ravel(x), np.ravel(y), op=np.positive)
-        return columns.reshape(np.shape(x)), rows.reshape(np.shape(y))
+        terms = _second_order_terms((x - middle[0]) / spread, (y - middle[1]) / spread)
+        # Summed term by term, so that a pixel is placed alike in windows of any size.
+        columns, rows = (sum(w * term for w, term in zip(axis, terms)) for axis in weights.T)
+        return columns, rows
 
     return Place(crs, transform, pixels_of)
+
+
+def _second_order_terms(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
+    return np.ones_like(x), x, y, x * y, x * x, y * y
 
 
 def grid_around(source, pixels_of: Callable) -> tuple[int, int, Affine]:
