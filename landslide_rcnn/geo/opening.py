@@ -6,8 +6,10 @@ the user says so.
 """
 
 import contextlib
+import logging
 import os
 import re
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +53,8 @@ MAX_SIDE = 10_000_000  # pixels; 500 km at 5 cm
 MAX_BLOCK_BYTES = 2**30  # GDAL decodes a block at once
 MAX_VIRTUAL_DEPTH = 8  # of virtual rasters over virtual rasters
 
+SCENE = "scene"  # what messages call a raster
+
 _REMOTE = re.compile(r"^(/vsi|[A-Za-z][A-Za-z0-9+.-]+://)")
 # Path("https://host/x") drops a slash: such a Path is remote as well.
 _REMOTE_PATH = re.compile(r"^(https?|ftp|s3|gs|az|file|zip):/")
@@ -70,7 +74,8 @@ def local_file(path: str | Path, kind: str) -> Path:
     text = str(path)
     if is_remote(text):
         raise RasterError(
-            f"A {kind} must be a local file. Received: {text}. Download it and give its path."
+            f"A {kind} must be a local file. Received: {text}. Download it and give its path"
+            f"{', or use allow_remote=True' if kind == SCENE else ''}."
         )
     path = Path(path)
     if not path.exists():
@@ -83,7 +88,8 @@ def local_file(path: str | Path, kind: str) -> Path:
         if head.startswith(_VIRTUAL):
             raise RasterError(
                 f"A {kind} must hold its data itself. Received: {path}, a virtual dataset that "
-                "points to other files. Convert it with gdal_translate or ogr2ogr."
+                "points to other files. Convert it with gdal_translate or ogr2ogr"
+                f"{', or use allow_vrt=True' if kind == SCENE else ''}."
             )
     return path
 
@@ -161,7 +167,7 @@ def _local_driver(path: str | Path, access: Access, depth: int = 0) -> str:
             if file.read(1024).lstrip().startswith(b"<VRTDataset"):
                 _check_virtual(Path(path), access, depth)
                 return "VRT"
-    path = local_file(path, "scene")
+    path = local_file(path, SCENE)
     if path.is_dir():
         raise RasterError(f"A scene must be one file. Received: {path}, a folder. Name the file.")
     with path.open("rb") as file:
@@ -232,14 +238,37 @@ def read_bands(
 @contextlib.contextmanager
 def named_damage(path: str | Path, window: Window) -> Iterator[None]:
     """Turn GDAL's errors of reading into ours, which name the file and the place."""
+    cause: RasterioError | None = None
+    _listener.heard.message = None
     try:
         yield
+        reason = _listener.heard.message
     except RasterioError as error:
+        cause, reason = error, one_line(error.__cause__ or error)
+    if reason is not None:
         raise RasterError(
             f"A scene must be readable throughout. Received: {path}, damaged at row "
-            f"{window.row_off}, column {window.col_off} ({one_line(error.__cause__ or error)}). "
-            "Replace the file."
-        ) from error
+            f"{window.row_off}, column {window.col_off} ({reason}). Replace the file."
+        ) from cause
+
+
+class _JpegListener(logging.Filter):
+    """Hears GDAL's warnings of JPEG tiles that it decodes to something, though they are broken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard = threading.local()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if "Corrupt JPEG data" in message and "extraneous bytes" not in message:
+            self.heard.message = message
+        return True
+
+
+_listener = _JpegListener()
+for _name in ("rasterio._err", "rasterio._env"):
+    logging.getLogger(_name).addFilter(_listener)
 
 
 def _unreadable(path: str | Path, reason: str) -> RasterError:

@@ -14,12 +14,11 @@ import numpy as np
 from affine import Affine
 from rasterio.coords import BoundingBox
 from rasterio.crs import CRS
-from rasterio.transform import array_bounds
 from rasterio.windows import Window
 
 from landslide_rcnn.geo.ground import pixel_size_m
 from landslide_rcnn.geo.regrid import read_on_grid
-from landslide_rcnn.geo.windows import part_inside, size_of
+from landslide_rcnn.geo.windows import bounds_of, part_inside, size_of
 from landslide_rcnn.geo.writing import Grid
 
 OVERVIEW_BLOCK = 256  # pixels of the overview that are made at once
@@ -72,7 +71,7 @@ class Source:
     @property
     def bounds(self) -> BoundingBox:
         """(left, bottom, right, top), map coordinates."""
-        return BoundingBox(*array_bounds(self.height, self.width, self.transform))
+        return bounds_of(self.window, self.transform)
 
     @property
     def pixel_size_m(self) -> float | None:

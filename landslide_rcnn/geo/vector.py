@@ -30,7 +30,7 @@ from landslide_rcnn.files import atomic_path
 from landslide_rcnn.geo.georeference import same_crs
 from landslide_rcnn.geo.opening import local_file, one_line
 from landslide_rcnn.geo.raster import Scene
-from landslide_rcnn.geo.windows import size_of
+from landslide_rcnn.geo.windows import bounds_of, size_of
 from landslide_rcnn.geo.writing import NO_CRS_TAG
 
 logger = logging.getLogger(__name__)
@@ -237,7 +237,7 @@ def rasterize_instances(
     """
     labels = np.zeros(size_of(window), np.int32)
     geometry = np.asarray(polygons.geometry.array, object)
-    frame = shapely.box(*rasterio.windows.bounds(window, transform))
+    frame = shapely.box(*bounds_of(window, transform))
     near = np.flatnonzero(shapely.intersects(frame, shapely.envelope(geometry)))
     near = near[~shapely.is_empty(geometry[near])]
     if near.size:

@@ -5,6 +5,9 @@ Used by the readers and writers of `geo/`. A window may reach beyond its scene o
 
 from typing import NamedTuple
 
+import numpy as np
+from affine import Affine
+from rasterio.coords import BoundingBox
 from rasterio.windows import Window
 
 
@@ -35,6 +38,21 @@ class Part(NamedTuple):
 def size_of(window: Window) -> tuple[int, int]:
     """Return a window's (height, width) as integers."""
     return round(window.height), round(window.width)
+
+
+def bounds_of(window: Window, transform: Affine) -> BoundingBox:
+    """Return (left, bottom, right, top) of a window on the map, left <= right, bottom <= top.
+
+    rasterio's own take two corners, which on turned and south-up grids are not the outermost.
+    """
+    height, width = size_of(window)
+    corners = [
+        transform * (window.col_off + column, window.row_off + row)
+        for column in (0, width)
+        for row in (0, height)
+    ]
+    (left, bottom), (right, top) = np.min(corners, axis=0), np.max(corners, axis=0)
+    return BoundingBox(float(left), float(bottom), float(right), float(top))
 
 
 def part_inside(window: Window, height: int, width: int) -> Part:

@@ -123,6 +123,19 @@ def test_truncated_files(tmp_path, kind):
         assert "damaged at row" in str(caught.value)
 
 
+def test_jpeg_tiles_that_gdal_decodes_to_something(tmp_path):
+    options = {"compress": "jpeg", "photometric": "ycbcr", "interleave": "pixel", "tiled": True}
+    image = np.kron(noise(), np.ones((5, 5, 1), np.uint8))
+    path = write(tmp_path / "scene.tif", image, **options)
+    content = bytearray(path.read_bytes())
+    half = len(content) // 2
+    content[half : half + 300] = bytes(300)
+    path.write_bytes(content)
+    with pytest.raises(RasterError, match="damaged at row .*Corrupt JPEG data"):
+        with Scene(path) as scene:
+            scene.read(scene.window)
+
+
 @pytest.mark.parametrize("driver, name", [("PNG", "scene.png"), ("JPEG", "scene.jpg")])
 def test_truncated_pictures(tmp_path, driver, name):
     write(tmp_path / "plain.tif", noise())

@@ -2,10 +2,12 @@
 
 import re
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+import shapely
 from affine import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
@@ -16,6 +18,7 @@ from rasterio.windows import Window
 
 from landslide_rcnn.errors import GeoReferenceError
 from landslide_rcnn.geo.raster import Scene
+from landslide_rcnn.geo.vector import rasterize_instances
 from tests.helpers.odd_rasters import (
     DEGREES,
     HEIGHT,
@@ -87,6 +90,15 @@ def test_pixel_sizes_in_metres_where_axes_are_not_the_maps(tmp_path):
     with Scene(path) as scene:
         # 1e-5 degrees: 1.0674 m along the parallel of 16.5 degrees, 1.1066 m along the meridian.
         assert scene.pixel_size_m == pytest.approx(np.sqrt(1.0674 * 1.1066), rel=1e-3)
+
+
+def test_labels_on_a_turned_grid(tmp_path):
+    # The polygon of one pixel, whose box is outside of the window's corner-to-corner box.
+    with Scene(write(tmp_path / "turned.tif", ramp(), transform=TURNED)) as scene:
+        ring = [TURNED * place for place in ((79, 59), (80, 59), (80, 60), (79, 60))]
+        polygons = gpd.GeoDataFrame(geometry=[shapely.Polygon(ring)], crs=UTM.to_wkt())
+        labels = rasterize_instances(polygons, scene.window, scene.transform)
+    assert np.argwhere(labels).tolist() == [[59, 79]]
 
 
 # Usable pixels.

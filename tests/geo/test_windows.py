@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.windows import Window
 
-from landslide_rcnn.geo.windows import part_inside, size_of
+from landslide_rcnn.geo.windows import bounds_of, part_inside, size_of
 
 offsets = st.integers(-12, 12)
 sizes = st.integers(1, 9)
@@ -31,3 +32,13 @@ def test_the_part_holds_the_pixels_of_both(top, left, height, width, scene_heigh
 def test_a_window_beside_the_scene(offset):
     assert part_inside(Window(offset, 0, 3, 3), 4, 4).is_empty
     assert part_inside(Window(0, offset, 3, 3), 4, 4).is_empty
+
+
+def test_bounds_on_turned_and_south_up_grids():
+    window = Window(10, 20, 30, 40)
+    assert bounds_of(window, Affine(2, 0, 100, 0, -2, 500)) == (120, 380, 180, 460)
+    assert bounds_of(window, Affine(2, 0, 100, 0, 2, 500)) == (120, 540, 180, 620)
+    # A quarter turn: columns go north, rows go east.
+    assert bounds_of(window, Affine(0, 1, 0, 1, 0, 0)) == (20, 10, 60, 40)
+    left, bottom, right, top = bounds_of(Window(0, 0, 1, 1), Affine.rotation(45))
+    np.testing.assert_allclose((left, bottom, right, top), (-(0.5**0.5), 0, 0.5**0.5, 2**0.5))
