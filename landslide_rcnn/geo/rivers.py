@@ -1,6 +1,6 @@
 """River lines as a band: how far a pixel is from the river, in six levels.
 
-One of the landslide-inducing factors of Yang et al. 2022 (Ludian). Buffers around the lines are
+One of the landslide-inducing factors of Yang et al. 2022 (Ludian). Zones around the lines are
 built once, in metres on the ground, and painted into any window, so that no window needs to know
 of what lies beyond it.
 
@@ -19,6 +19,7 @@ import shapely
 from affine import Affine
 from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.windows import Window
+from shapely.geometry.base import BaseGeometry
 
 from landslide_rcnn.errors import DatasetError, GeoReferenceError, RasterError
 from landslide_rcnn.geo.opening import local_file, one_line
@@ -32,7 +33,9 @@ DISTANCES_M = (SURFACE_M, *(SURFACE_M + width for width in BUFFERS_M))
 
 QUARTER_SEGMENTS = 16  # of a circle; its radius is then true to 0.12 %
 SEGMENT_M = 500  # longer segments are cut: lines straight here are bent in the other projection
-PIECE_POINTS = 64  # of a line; a window then paints only the pieces near it
+PIECE_POINTS = 64  # of a line: buffers of short pieces are quicker to make and to unite
+PART_POINTS = 256  # of the zones that are painted
+PART_PIXELS = 64
 LINE_TYPES = (
     shapely.GeometryType.LINESTRING,
     shapely.GeometryType.LINEARRING,
@@ -68,15 +71,15 @@ class RiverLevels(Source):
         lines = _read_lines(Path(path))
         ground, to_grid = _ground_of(grid)
         pieces = _pieces_near(lines, ground, grid)
-        buffers, levels = [], []
+        shapes, levels = [], []
         for level, distance_m in enumerate(DISTANCES_M):
-            buffers.append(shapely.buffer(pieces, distance_m, quad_segs=QUARTER_SEGMENTS))
-            levels.append(np.full(len(pieces), level))
-        self._levels = np.concatenate(levels)
-        self._buffers = shapely.transform(
-            shapely.segmentize(np.concatenate(buffers), SEGMENT_M), to_grid
-        )
-        self._tree = shapely.STRtree(self._buffers)
+            buffers = shapely.buffer(pieces, distance_m, quad_segs=QUARTER_SEGMENTS)
+            zone = shapely.segmentize(shapely.union_all(buffers), SEGMENT_M)
+            parts = _cut(shapely.transform(zone, to_grid), (0, 0, grid.width, grid.height))
+            shapes += parts
+            levels += [level] * len(parts)
+        self._shapes, self._levels = np.array(shapes, object), np.array(levels, int)
+        self._tree = shapely.STRtree(self._shapes)
 
     def _tile_inside(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         height, width = size_of(window)
@@ -87,11 +90,29 @@ class RiverLevels(Source):
             # The farthest first: nearer levels are painted over it.
             near = near[np.argsort(-self._levels[near], kind="stable")]
             rasterio.features.rasterize(
-                ((self._buffers[index], self._levels[index]) for index in near),
+                ((self._shapes[index], self._levels[index]) for index in near),
                 out=levels,
                 transform=Affine.translation(left, top),
             )
         return levels[..., None], np.ones((height, width), bool)
+
+
+def _cut(zone: BaseGeometry, frame: tuple[int, int, int, int]) -> list[BaseGeometry]:
+    """Return a zone in small parts, cut between pixels; a window then paints only those near it."""
+    part = shapely.clip_by_rect(zone, *frame)
+    if part.is_empty:
+        return []
+    left, top, right, bottom = frame
+    wide, high = right - left, bottom - top
+    if shapely.get_num_coordinates(part) <= PART_POINTS or max(wide, high) <= PART_PIXELS:
+        return [part]
+    if wide >= high:
+        middle = left + wide // 2
+        halves = ((left, top, middle, bottom), (middle, top, right, bottom))
+    else:
+        middle = top + high // 2
+        halves = ((left, top, right, middle), (left, middle, right, bottom))
+    return [piece for half in halves for piece in _cut(part, half)]
 
 
 def _read_lines(path: Path) -> gpd.GeoSeries:
