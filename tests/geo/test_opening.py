@@ -13,14 +13,7 @@ from rasterio.windows import Window
 from landslide_rcnn.errors import RasterError
 from landslide_rcnn.geo import opening
 from landslide_rcnn.geo.raster import Scene
-from tests.helpers.odd_rasters import (
-    HEIGHT,
-    NORTH_UP,
-    UTM,
-    WIDTH,
-    ramp,
-    write,
-)
+from tests.helpers.odd_rasters import HEIGHT, NORTH_UP, UTM, WIDTH, ramp, write
 
 # What is opened only when asked.
 
@@ -164,3 +157,26 @@ def test_headers_that_promise_too_much(tmp_path, monkeypatch):
     path = write(tmp_path / "block.tif", ramp("uint16"), interleave="pixel", **blocks)
     with pytest.raises(RasterError, match="blocks of 512 x 512 px .*TILED=YES"):
         Scene(path)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_scene(tmp_path):
+    # 1.6 GB of pixels; GDAL's own cache would keep 5 % of the machine's memory of them.
+    size = {"height": 20_000, "width": 40_000, "count": 2, "dtype": "uint8", "nodata": 255}
+    place = {"crs": UTM, "transform": NORTH_UP, "sparse_ok": True, "blockysize": 1}
+    with rasterio.open(tmp_path / "striped.tif", "w", driver="GTiff", **size, **place):
+        pass
+    code = (
+        "import resource\n"
+        "from rasterio.windows import Window\n"
+        "from landslide_rcnn.geo.raster import Scene\n"
+        "def peak_mb(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        f"with Scene({str(tmp_path / 'striped.tif')!r}) as scene:\n"
+        "    before = peak_mb()\n"
+        "    for row in range(0, scene.height, 512):\n"
+        "        for column in range(0, scene.width, 2048):\n"
+        "            scene.read_tile(Window(column, row, 2048, 512))\n"
+        "    print(peak_mb() - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 256 + 100  # the cache, and a tile in all its forms
