@@ -205,9 +205,9 @@ def test_earlier_files_are_replaced(tmp_path):
 @pytest.mark.parametrize("name", VECTOR_FORMATS)
 def test_twenty_thousand_landslides(tmp_path, name):
     table = table_of(20_000)
-    started = time.perf_counter()
+    started = time.process_time()
     write(name, table, tmp_path)
-    assert time.perf_counter() - started < 30
+    assert time.process_time() - started < 30
     path = tmp_path / VECTOR_FORMATS[name].file_name
     if name == "coco":
         assert len(json.loads(path.read_text())["annotations"]) == 20_000
