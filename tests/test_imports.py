@@ -38,7 +38,7 @@ ALLOWED = {
     "workflows": BASE
     | {"geo", "data", "weights", "training", "model", "inference", "evaluation", "visualize"},
     "utils": BASE | {"boxes", "data", "weights", "evaluation", "matterport"},
-    "cli": BASE | {"geo", "data", "evaluation", "workflows"},
+    "cli": BASE | {"geo", "data", "inference", "evaluation", "workflows"},
 }
 
 

@@ -51,7 +51,7 @@ def write_geopackage(
         DatasetError: A row is not a polygon.
         RasterError: The file cannot be written.
     """
-    with named_write_errors(path), atomic_path(path) as partial, _clock(written_at):
+    with named_write_errors(path), atomic_path(path) as partial, _gdal_options(written_at):
         for index, (name, table) in enumerate(layers.items()):
             write_layer(
                 valid_polygons(table, name),
@@ -115,14 +115,19 @@ def _write_styles(path: Path, styles: Mapping[str, str], written_at: str | None)
 
 
 @contextlib.contextmanager
-def _clock(written_at: str | None) -> Iterator[None]:
-    """Set the time that GDAL writes into a GeoPackage."""
-    option = "OGR_CURRENT_DATE"
-    before = pyogrio.get_gdal_config_option(option)
+def _gdal_options(written_at: str | None) -> Iterator[None]:
+    """Set the time that GDAL writes into a GeoPackage, and let it write without waiting.
+
+    SQLite would wait for the disk after each step; here the file counts only once it is whole,
+    flushed and renamed.
+    """
+    options = {"OGR_SQLITE_SYNCHRONOUS": "OFF"}
     if written_at is not None:
         stamp = pd.Timestamp(written_at).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-        pyogrio.set_gdal_config_options({option: stamp})
+        options["OGR_CURRENT_DATE"] = stamp
+    before = {name: pyogrio.get_gdal_config_option(name) for name in options}
+    pyogrio.set_gdal_config_options(options)
     try:
         yield
     finally:
-        pyogrio.set_gdal_config_options({option: before})
+        pyogrio.set_gdal_config_options(before)

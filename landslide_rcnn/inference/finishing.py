@@ -20,6 +20,7 @@ from landslide_rcnn.files import write_json
 from landslide_rcnn.geo.cog import write_cog
 from landslide_rcnn.geo.formats import write_format
 from landslide_rcnn.geo.geopackage import write_geopackage
+from landslide_rcnn.geo.qgis_style import write_raster_style
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.stac import Asset, write_stac_item
 from landslide_rcnn.geo.writing import RasterWriter
@@ -105,6 +106,8 @@ def _finish_rasters(work: Path, staging: Path, scene: Scene, table: PolygonTable
             landslide_pixels += int(np.count_nonzero(classes == 1))
     write_cog(work / PROBABILITY_NAME, staging / PROBABILITY_NAME, "continuous")
     write_cog(work / MASK_NAME, staging / MASK_NAME, "classes")
+    write_raster_style(staging / PROBABILITY_NAME, "probability")
+    write_raster_style(staging / MASK_NAME, "mask")
     return landslide_pixels
 
 

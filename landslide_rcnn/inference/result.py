@@ -27,11 +27,18 @@ OUTPUT_NAMES = (POLYGONS_NAME, PROBABILITY_NAME, MASK_NAME, SUMMARY_NAME)
 # What a map may have besides. Left by an earlier map, they would tell another story.
 OPTIONAL_NAMES = (
     ITEM_NAME,
+    "mask.qml",
+    "probability.qml",
     *(each.file_name for each in VECTOR_FORMATS.values()),
     *(f"landslides.{suffix}" for suffix in ("shx", "dbf", "prj", "cpg")),
 )
 
-MASK_COLORS = {BACKGROUND: (0, 0, 0, 0), LANDSLIDE: (215, 48, 39, 255), INVALID: (0, 0, 0, 0)}
+# A TIFF's colours have no alpha; in QGIS, mask.qml makes the background transparent.
+MASK_COLORS = {
+    BACKGROUND: (255, 255, 255, 255),
+    LANDSLIDE: (215, 48, 39, 255),
+    INVALID: (0, 0, 0, 255),
+}
 
 
 @dataclass(frozen=True)

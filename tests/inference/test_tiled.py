@@ -21,7 +21,10 @@ from landslide_rcnn.prediction import Instances, TilePrediction, probability_of
 from tests.reference import merging
 
 NODATA = 255
-NAMES = {"landslides.gpkg", "probability.tif", "mask.tif", "summary.json", "item.json"}
+NAMES = {"landslides.gpkg", "probability.tif", "mask.tif", "summary.json", "item.json"} | {
+    "mask.qml",
+    "probability.qml",
+}
 TRANSFORM = Affine(2, 0, 500_000, 0, -2, 3_500_000)
 
 
