@@ -28,10 +28,19 @@ def _native(inputs, kernel, strides, padding, groups):
     return ops.conv(inputs, kernel, strides=list(strides), padding=padding)
 
 
+# Channels of a group that fill a processor's vector registers. oneDNN pads narrower groups.
+FULL_WIDTH = 8
+
+
 def _direct(inputs, kernel, strides, padding, groups):
     """TensorFlow's kernel outside XLA, which oneDNN provides for groups as well."""
     import tensorflow as tf
 
+    per_group, together = kernel.shape[2], 1
+    while per_group * together < FULL_WIDTH and groups % (2 * together) == 0:
+        together *= 2
+    if together > 1:
+        kernel = _join_groups(kernel, groups, together)
     return tf.nn.conv2d(inputs, kernel, list(strides), padding.upper())
 
 
@@ -41,7 +50,7 @@ def _blocks(inputs, kernel, strides, padding, groups, dense_count: int = 8):
     while groups % count:
         count -= 1
     groups_each = groups // count
-    block = functools.partial(_block_diagonal, groups=groups_each)
+    block = functools.partial(_join_groups, groups=groups_each, together=groups_each)
     outputs = [
         ops.conv(part, block(weights), strides=list(strides), padding=padding)
         for part, weights in zip(
@@ -51,12 +60,16 @@ def _blocks(inputs, kernel, strides, padding, groups, dense_count: int = 8):
     return ops.concatenate(outputs, axis=-1)
 
 
-def _block_diagonal(kernel, groups: int):
-    """Spread a grouped kernel [kh, kw, c, F] to the dense one [kh, kw, groups x c, F]."""
+def _join_groups(kernel, groups: int, together: int):
+    """Make wider groups of `together` neighbours, with zeros between these.
+
+    [kh, kw, c, F] -> [kh, kw, together x c, F], a kernel of `groups` / `together` groups.
+    """
     kh, kw, per_group, filters = kernel.shape
-    kernel = ops.reshape(kernel, (kh, kw, 1, per_group, groups, filters // groups))
-    own = ops.reshape(ops.eye(groups, dtype=kernel.dtype), (1, 1, groups, 1, groups, 1))
-    return ops.reshape(kernel * own, (kh, kw, groups * per_group, filters))
+    wide = groups // together
+    kernel = ops.reshape(kernel, (kh, kw, 1, per_group, wide, together, filters // groups))
+    own = ops.reshape(ops.eye(together, dtype=kernel.dtype), (1, 1, together, 1, 1, together, 1))
+    return ops.reshape(kernel * own, (kh, kw, together * per_group, filters))
 
 
 STRATEGIES = {"native": _native, "direct": _direct, "blocks": _blocks}
@@ -87,7 +100,7 @@ def choose_strategy(dtype: str) -> str:
         return tape.gradient(loss, [inputs, kernel])
 
     def probe():
-        arguments = (tf.ones(shape, dtype) for shape in ((1, 8, 8, 4), (3, 3, 2, 4), (4,)))
+        arguments = (tf.ones(shape, dtype) for shape in ((1, 8, 8, 16), (3, 3, 8, 16), (16,)))
         return [gradient.numpy() for gradient in gradients(*arguments)]
 
     # In a thread of its own the probe runs at once, also while a graph is being traced here.

@@ -32,6 +32,13 @@ class TestGroupedConv:
         y = STRATEGIES[strategy](ops.array(x), ops.array(kernel), (1, 1), "same", groups)
         np.testing.assert_allclose(y, slow_grouped_conv(x, kernel, groups), atol=1e-4)
 
+    def test_narrow_groups_join_as_far_as_their_number_divides(self):
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(2, 5, 6, 12)).astype(np.float32)
+        kernel = rng.normal(size=(3, 3, 2, 12)).astype(np.float32)  # six groups of two channels
+        y = STRATEGIES["direct"](ops.array(x), ops.array(kernel), (1, 1), "same", 6)
+        np.testing.assert_allclose(y, slow_grouped_conv(x, kernel, 6), atol=1e-4)
+
     def test_direct_and_blocks_have_one_gradient(self):
         rng = np.random.default_rng(0)
         x = tf.constant(rng.normal(size=(2, 6, 6, 32)), tf.float32)
@@ -179,3 +186,15 @@ def test_a_matrix_convolution_is_the_convolution(kernel, stride, padding):
     x = np.random.default_rng(0).normal(size=(3, 7, 7, 5)).astype(np.float32)
     expected = tf.nn.conv2d(x, layer.kernel, stride, padding.upper())
     np.testing.assert_allclose(layer(x), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("filters", [6, 60])  # fewer and more channels than the 49 cells
+def test_a_matrix_convolution_is_the_convolution_in_bfloat16(filters):
+    layer = MatrixConv2D(filters, 1, dtype="mixed_bfloat16")
+    layer.build((None, 7, 7, 5))
+    x = np.random.default_rng(0).normal(size=(3, 7, 7, 5)).astype(np.float32)
+    found = layer(x)
+    assert found.dtype == "bfloat16"
+    np.testing.assert_allclose(
+        tf.cast(found, tf.float32), tf.nn.conv2d(x, layer.kernel, 1, "SAME"), atol=0.05
+    )
