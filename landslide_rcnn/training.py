@@ -209,6 +209,21 @@ class PenalisedSGD(keras.optimizers.SGD):
             penalised.append(gradient)
         super().apply(penalised, trainable_variables)
 
+    def update_step(self, gradient, variable, learning_rate):
+        slot = self.momentums[self._get_variable_index(variable)] if self.momentum else None
+        if slot is None or self.nesterov or keras.backend.backend() != "tensorflow":
+            return super().update_step(gradient, variable, learning_rate)
+        import tensorflow as tf
+
+        # Keras' formula in one operation: half as many passes over weights and slots.
+        return tf.raw_ops.ResourceApplyKerasMomentum(
+            var=variable.handle,
+            accum=slot.value.handle,
+            lr=tf.cast(learning_rate, variable.dtype),
+            grad=tf.cast(gradient, variable.dtype),
+            momentum=tf.cast(self.momentum, variable.dtype),
+        )
+
 
 SCHEDULES: dict[str, Callable[[float], Callable[[float], float]]] = {
     "constant": lambda rate: lambda progress: rate,
