@@ -55,8 +55,14 @@ def open_companion(companion: Companion, grid: OnGrid, access: Access = LOCAL) -
     Raises:
         RasterError: It is neither a readable raster nor a readable vector file.
         GeoReferenceError: There is no way between its CRS and the grid's.
+        ConfigError: Bands or a fill are given for river lines.
     """
     if not begins_like_a_raster(companion.path, access):
+        if companion.bands is not None or companion.fill is not None:
+            raise ConfigError(
+                "River lines give one band and cover all of a scene. Received: bands="
+                f"{companion.bands}, fill={companion.fill} for {companion.path}. Leave them out."
+            )
         return RiverLevels(companion.path, grid)
     file = open_file(companion.path, bands=companion.bands, access=access)
     dtype = np.dtype(np.float32)

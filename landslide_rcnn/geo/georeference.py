@@ -6,6 +6,7 @@ CRS: rasterio's and pyproj's; None = pixel coordinates.
 """
 
 import functools
+import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -21,9 +22,12 @@ from rasterio.io import DatasetReader
 
 from landslide_rcnn.errors import GeoReferenceError
 
+logger = logging.getLogger(__name__)
+
 MIN_CONTROL_POINTS = 3
 CURVED_CONTROL_POINTS = 6  # what a polynomial of second order needs
 AFFINE_MISFIT_PX = 1e-3
+SAID_MISFIT_PX = 1.0
 OUTLINE_POINTS = 65  # along each side
 OUTLINE_STEPS = 20  # each brings the outline of a bent file nearer, at least by half
 
@@ -179,6 +183,7 @@ def _place_of_control_points(
     columns, rows = ~transform * (x, y)
     misfit_px = np.hypot(columns - pixels[:, 0], rows - pixels[:, 1]).max()
     if misfit_px < AFFINE_MISFIT_PX or len(gcps) < CURVED_CONTROL_POINTS:
+        _say_misfit(misfit_px, path)
         return Place(crs, transform)
     # Around their mean and near 1: squares of millions of metres would cost all digits.
     spread = max(np.ptp(x), np.ptp(y))
@@ -191,7 +196,18 @@ def _place_of_control_points(
         columns, rows = (sum(w * term for w, term in zip(axis, terms)) for axis in weights.T)
         return columns, rows
 
+    columns, rows = pixels_of(x, y)
+    _say_misfit(np.hypot(columns - pixels[:, 0], rows - pixels[:, 1]).max(), path)
     return Place(crs, transform, pixels_of)
+
+
+def _say_misfit(misfit_px: float, path: str | Path) -> None:
+    if misfit_px > SAID_MISFIT_PX:
+        logger.warning(
+            "%s: its control points disagree by up to %.1f px; places are as uncertain",
+            path,
+            misfit_px,
+        )
 
 
 def _second_order_terms(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -211,6 +211,10 @@ def test_rivers_as_a_companion(tmp_path, scene_path):
         assert scene.band_names[-1] == "river distance level" and scene.dtype == np.uint8
         assert (scene.read(scene.window)[..., 3] == 0).all()  # all within 15 m
         assert scene.companion_report() == {str(rivers): 0}
+    with pytest.raises(
+        ConfigError, match=r"cover all of a scene. Received: bands=\[2\], fill=None"
+    ):
+        Scene(scene_path, companions=[Companion(rivers, bands=[2])])
     away = write_lines(tmp_path / "away.gpkg", [far])
     with Scene(scene_path, companions=[Companion(away)]) as scene:
         assert (scene.read(scene.window)[..., 3] == 5).all()

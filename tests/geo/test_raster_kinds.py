@@ -315,6 +315,16 @@ def test_control_points_on_both_sides_of_the_dateline(tmp_path):
         assert place_error_px(scene, 60, 20, 179.9996 + 60.5e-5, -16.5 - 20.5e-5) < 1e-6
 
 
+def test_control_points_that_disagree_are_said(tmp_path, caplog):
+    points = control_points(lambda column, row: NORTH_UP * (column, row))
+    with Scene(write_with_points(tmp_path / "good.tif", ramp(), points)):
+        assert not caplog.messages
+    points[4].x += 4.5  # 9 px in the middle; a curve takes up some of it
+    with Scene(write_with_points(tmp_path / "bad.tif", ramp(), points)):
+        (message,) = caplog.messages
+    assert re.search(r"bad.tif: its control points disagree by up to [2-8]\.\d px", message)
+
+
 def test_control_points_on_a_line(tmp_path):
     points = control_points(lambda column, row: (column, row), rows=(0,))
     with pytest.raises(GeoReferenceError, match="must not lie on one line. Received: 3 points"):
