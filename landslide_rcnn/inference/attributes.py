@@ -75,7 +75,7 @@ def terrain_columns(outlines: np.ndarray, terrain: TerrainReader) -> dict[str, n
     lowest, highest = np.full(count + 1, np.inf), np.full(count + 1, -np.inf)
     raster = OutlineRaster(outlines)
     for window in _blocks(outlines, terrain.height, terrain.width):
-        labels = raster.labels(window)
+        labels, window = _tight(raster.labels(window), window)
         inside = labels > 0
         if not inside.any():
             continue
@@ -102,6 +102,16 @@ def terrain_columns(outlines: np.ndarray, terrain: TerrainReader) -> dict[str, n
         "aspect_deg": aspect,
         "relief_m": highest - lowest,
     }
+
+
+def _tight(labels: np.ndarray, window: Window) -> tuple[np.ndarray, Window]:
+    """Return the part of a window, and its labels [h, w], that holds all labels but 0."""
+    rows, cols = (np.flatnonzero(labels.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return labels[:0, :0], window
+    top, left, height, width = rows[0], cols[0], np.ptp(rows) + 1, np.ptp(cols) + 1
+    place = Window(window.col_off + left, window.row_off + top, width, height)
+    return labels[top : top + height, left : left + width], place
 
 
 def _blocks(outlines: np.ndarray, height: int, width: int) -> list[Window]:
