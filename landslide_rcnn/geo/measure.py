@@ -23,6 +23,8 @@ from rasterio.crs import CRS
 PIECE_DEG = 0.01
 PIECE_M = 1000.0
 
+DIFFERENCE_M = 10.0  # over which a scale is taken
+
 MERCATOR_METHODS = ("Mercator", "Popular Visualisation Pseudo")
 
 
@@ -104,10 +106,15 @@ class Ruler:
             return np.full(points.shape, self._unit)
         if self.crs.is_geographic:
             return np.stack(metres_per_degree(points[:, 1], self._geod), axis=1)
-        lon, lat = self._to_degrees.transform(points[:, 0], points[:, 1])
-        factors = pyproj.Proj(self.crs).get_factors(lon, lat)
-        scale = np.stack([factors.parallel_scale, factors.meridional_scale], axis=-1)
-        return self._unit / scale.reshape(-1, 2)
+        # Mercator's axes run east and north. By differences: PROJ's own scale factors of Web
+        # Mercator are those of a sphere.
+        step = DIFFERENCE_M / self._unit
+        x, y = points.T
+        (west, _), (east, _) = (self._to_degrees.transform(x + d, y) for d in (-step, step))
+        (_, south), (_, north) = (self._to_degrees.transform(x, y + d) for d in (-step, step))
+        _, latitude = self._to_degrees.transform(x, y)
+        degrees = np.stack([(east - west + 180) % 360 - 180, north - south], axis=1)
+        return degrees * np.stack(metres_per_degree(latitude, self._geod), axis=1) / (2 * step)
 
     def lonlat(self, points: np.ndarray) -> np.ndarray:
         """Return points [N, (x, y)] as WGS84 [N, (longitude, latitude)] in degrees.

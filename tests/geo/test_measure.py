@@ -6,8 +6,10 @@ import pyproj
 import pytest
 import rasterio
 import shapely
+from affine import Affine
 from shapely import MultiPolygon, box
 
+from landslide_rcnn.geo.ground import pixel_size_m
 from landslide_rcnn.geo.measure import Ruler, area_m2, metres_per_degree, scaled
 
 WGS84 = pyproj.CRS.from_epsg(4326)
@@ -136,3 +138,15 @@ def test_a_compound_crs_measures_like_its_horizontal_part():
     compound = pyproj.CRS("EPSG:32648+5773")
     shapes = gpd.GeoSeries([box(0, 0, 10, 10)])
     assert area_m2(shapes, compound).tolist() == [100]
+
+
+def test_a_pixel_of_web_mercator_is_as_large_as_the_ground_under_it():
+    """At 60 degrees north half of what its plane says."""
+    y = pyproj.Transformer.from_crs(WGS84, WEB_MERCATOR, always_xy=True).transform(10, 60)[1]
+    transform = Affine(2, 0, 1_000_000, 0, -2, y + 100)
+    size = pixel_size_m(rasterio.CRS.from_epsg(3857), transform, 100, 100)
+    geod = WGS84.get_geod()
+    cell = gpd.GeoSeries([box(1_000_000, y - 1, 1_000_002, y + 1)], crs=WEB_MERCATOR)
+    area = abs(geod.geometry_area_perimeter(cell.to_crs(WGS84)[0])[0])
+    assert size == pytest.approx(np.sqrt(area), rel=1e-5)
+    assert size == pytest.approx(1.0, rel=5e-3)
