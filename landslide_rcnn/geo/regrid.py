@@ -347,14 +347,18 @@ def _by_points(source, places: Callable, points: int, window: Window, resampling
         weight = hit.astype(image.dtype)
     else:
         total, weight = _interpolated(image, valid, x, y, left, top, inside)
-    shape = (height, points, width, points)
-    weight, share = (layer.reshape(shape).sum(axis=(1, 3)) for layer in (weight, hit))
-    total = total.reshape(*shape, -1).sum(axis=(1, 3))
+    weight, share, total = (_per_pixel(layer, points) for layer in (weight, hit * 1, total))
     valid_mask = (share >= (MIN_VALID_SHARE - SAME_PLACE) * points**2) & (weight > 0)
     values = np.divide(
         total, weight[..., None], out=np.zeros_like(total), where=valid_mask[..., None]
     )
     return values.astype(np.float32), valid_mask
+
+
+def _per_pixel(layer: np.ndarray, points: int) -> np.ndarray:
+    """Sum the points of each pixel, always in one order: NumPy's own follows the window's shape."""
+    places = ((i, j) for i in range(points) for j in range(points))
+    return functools.reduce(np.add, (layer[i::points, j::points] for i, j in places))
 
 
 def _pixel(place: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
@@ -113,6 +113,7 @@ def test_places_between_two_crs():
     st.sampled_from(["smooth", "nearest"]),
     st.sampled_from([10**9, 300]),
 )
+@example(25, 1.25, 90, "smooth", 10**9)  # a window of one column sums in another order
 def test_every_window_reads_the_same(seed, scale, angle, kind, part_bytes):
     rng = np.random.default_rng(seed)
     image = rng.normal(size=(23, 31, 2)).astype(np.float32)
