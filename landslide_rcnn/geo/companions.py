@@ -109,6 +109,11 @@ class WithCompanions(Source):
         self._counted = np.zeros(size, bool)
         self._uncovered = np.zeros((len(self._companions), *size), bool)
 
+    @property
+    def companion_band_count(self) -> int:
+        """How many of the bands, the last ones, are companions'."""
+        return self.band_count - self._source.band_count
+
     def report(self) -> dict[str, float]:
         """Return the share of the scene's usable pixels outside each companion, by its path.
 

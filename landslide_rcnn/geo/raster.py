@@ -124,6 +124,11 @@ class Scene(Source):
         """Open the same scene once more, e.g. for another thread."""
         return Scene(**self._arguments)
 
+    @property
+    def companion_band_count(self) -> int:
+        """How many of the bands, the last ones, are companions'."""
+        return 0 if self._companioned is None else self._companioned.companion_band_count
+
     def companion_report(self) -> dict[str, float]:
         """Return the share of the scene's usable pixels outside each companion, by its path.
 

@@ -67,7 +67,9 @@ class RasterFile(Source):
     ) -> None:
         self.path, self._access = path, access
         with contextlib.ExitStack() as until_checked:
-            self._dataset = until_checked.enter_context(open_raster(path, access))
+            # Not entered: it would bring GDAL settings of this thread, and no other could close it.
+            self._dataset = open_raster(path, access)
+            until_checked.callback(self._dataset.close)
             self._bands = _selected_bands(self._dataset, bands, path)
             place = find_place(self._dataset, path, crs, allow_no_crs)
             until_checked.pop_all()

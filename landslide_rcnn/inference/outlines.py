@@ -50,7 +50,9 @@ def outline_of(parts: list[tuple[np.ndarray, int, int]]) -> BaseGeometry:
         return shapely.MultiPolygon()
     # With edges of one pixel the edges of neighbours are equal and cancel out: linear in their
     # number, where a general union of large outlines takes minutes.
-    united = shapely.coverage_union_all(shapely.segmentize(shapes, 1))
+    # Dividing an edge rounds; unrounded, some halves of long edges would not meet.
+    edges = shapely.transform(shapely.segmentize(shapes, 1), np.rint)
+    united = shapely.coverage_union_all(edges)
     return _corners_only(np.array([united], object))[0]
 
 

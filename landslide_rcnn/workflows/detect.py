@@ -124,8 +124,10 @@ def _open_scene(
 ) -> Scene:
     """Open a scene with the bands that the card names."""
     if reading.get("bands") is None:
-        with Scene(scene_path, **{**reading, "companions": ()}) as own:
-            reading["bands"] = _bands_by_name(own.band_names, card.bands)
+        with Scene(scene_path, **reading) as every:
+            own_count = every.band_count - every.companion_band_count
+            wanted = card.bands[: len(card.bands) - every.companion_band_count]
+            reading["bands"] = _bands_by_name(every.band_names[:own_count], wanted)
     scene = Scene(scene_path, **reading)
     if scene.band_count == len(card.bands):
         _warn_of_other_bands(scene, card)
@@ -142,17 +144,11 @@ def _open_scene(
 
 
 def _bands_by_name(names: Sequence[str], wanted: Sequence[str]) -> list[int] | None:
-    """Return the 1-based bands that have the first wanted names, in that order.
-
-    Names beyond those of the scene belong to companions. None where any is missing, or not
-    needed since the order is the file's.
-    """
+    """Return the 1-based bands that have the wanted names; None where one is missing."""
     known = [name.lower() for name in names]
-    own = [name.lower() for name in wanted if name.lower() in known]
-    if not own or own != [name.lower() for name in wanted[: len(own)]]:
+    if not all(name.lower() in known for name in wanted):
         return None
-    bands = [known.index(name) + 1 for name in own]
-    return None if bands == list(range(1, len(known) + 1)) else bands
+    return [known.index(name.lower()) + 1 for name in wanted] or None
 
 
 def _warn_of_other_bands(scene: Scene, card: Card) -> None:

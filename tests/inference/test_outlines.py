@@ -98,3 +98,12 @@ def test_the_mask_raster_says_landslide_background_and_invalid():
 def test_no_outlines_paint_nothing(outlines):
     raster = OutlineRaster(np.array(outlines, object))
     assert not raster.labels(Window(0, 0, 5, 300)).any()
+
+
+@pytest.mark.parametrize("width", [3, 7, 49, 496, 4097])
+def test_parts_that_meet_along_a_long_edge_are_one(width):
+    """Edges of some lengths are not divided into exactly one pixel each."""
+    parts = [(np.ones((3, width), bool), 250, 8), (np.ones((2, width), bool), 253, 8)]
+    outline = outline_of(parts)
+    assert outline.equals(shapely.box(8, 250, 8 + width, 255))
+    assert shapely.get_num_coordinates(outline) == 5
