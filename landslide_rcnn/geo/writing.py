@@ -31,7 +31,7 @@ from landslide_rcnn.geo.windows import part_inside, size_of
 if TYPE_CHECKING:
     from landslide_rcnn.geo.raster import Scene
 
-BLOCK_SIZE = 256  # pixels; the side of a block of the rasters that are written
+BLOCK_SIZE = 256  # pixels; the side of a block of the rasters that are written, as a rule
 NO_CRS_TAG = {"COORDINATES": "pixels of the scene, which has no CRS"}
 
 
@@ -69,6 +69,8 @@ class RasterWriter:
         nodata: The value of unusable pixels; also what unwritten pixels hold.
         colormap: {value: (red, green, blue, alpha)}, 0 to 255, for one band of uint8.
         descriptions: A name for each band.
+        block_rows: Height of a block, a multiple of 16: what is written at once should be whole
+            blocks.
         scale: What readers multiply all bands' values by; None = they are what they are.
         unit: Of the scaled values of all bands.
         tags: Metadata of the file.
@@ -84,6 +86,7 @@ class RasterWriter:
         nodata: float | None = None,
         colormap: Mapping[int, tuple[int, int, int, int]] | None = None,
         descriptions: Sequence[str] | None = None,
+        block_rows: int = BLOCK_SIZE,
         scale: float | None = None,
         unit: str | None = None,
         tags: Mapping[str, Any] | None = None,
@@ -106,7 +109,7 @@ class RasterWriter:
             "nodata": nodata,
             "tiled": True,
             "blockxsize": BLOCK_SIZE,
-            "blockysize": BLOCK_SIZE,
+            "blockysize": block_rows,
             "compress": "deflate",
             "BIGTIFF": "IF_SAFER",
         }

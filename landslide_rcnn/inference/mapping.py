@@ -12,7 +12,6 @@ from collections.abc import Callable
 import numpy as np
 from rasterio.windows import Window
 
-from landslide_rcnn.geo.writing import BLOCK_SIZE
 from landslide_rcnn.inference.answers import TileAnswer
 from landslide_rcnn.inference.merge import InstanceMerger
 from landslide_rcnn.inference.mosaic import Mosaic
@@ -20,9 +19,10 @@ from landslide_rcnn.inference.settings import MapSettings
 from landslide_rcnn.inference.summary import MapCounts
 from landslide_rcnn.inference.vectorize import PolygonTable
 
-# Rows that are written at once: those of a block of the output rasters, so that a compressed
-# block is written one time, whatever the tiles' stride.
-BAND_ROWS = BLOCK_SIZE
+# Rows that are blended, merged and written at once; also the height of the work raster's blocks,
+# so that a compressed block is written one time, whatever the tiles' stride. A multiple of 16.
+# Low, because all that is held for them is as wide as the scene.
+BAND_ROWS = 64
 
 
 class Mapping:

@@ -38,7 +38,7 @@ from landslide_rcnn.geo.writing import RasterWriter
 from landslide_rcnn.inference.answers import encode
 from landslide_rcnn.inference.fingerprint import fingerprint_of, identity_of
 from landslide_rcnn.inference.finishing import finish_map
-from landslide_rcnn.inference.mapping import Mapping
+from landslide_rcnn.inference.mapping import BAND_ROWS, Mapping
 from landslide_rcnn.inference.result import (
     OPTIONAL_NAMES,
     OUTPUT_NAMES,
@@ -118,11 +118,11 @@ def predict_scene(
                 overwrite=overwrite,
             )
         )
-        mapping, counts = _map_tiles(runner, scene, run, windows, settings, table, progress)
+        candidates, counts = _map_tiles(runner, scene, run, windows, settings, table, progress)
         counts.seconds = time.perf_counter() - started
         counts.predicting_seconds = runner.predicting_seconds
         polygons, summary = finish_map(
-            run, scene, settings, table, windows, mapping.candidates, counts, fingerprint
+            run, scene, settings, table, windows, candidates, counts, fingerprint
         )
         run.publish((*OUTPUT_NAMES, *OPTIONAL_NAMES))
     return MapResult(output_dir, polygons, summary)
@@ -136,12 +136,18 @@ def _map_tiles(
     settings: MapSettings,
     table: PolygonTable,
     progress: bool,
-) -> tuple[Mapping, MapCounts]:
-    """Predict all tiles; write the work raster of probabilities and fill `table`."""
+) -> tuple[dict[tuple[int, int], int], MapCounts]:
+    """Predict all tiles; write the work raster of probabilities and fill `table`.
+
+    Returns:
+        `Mapping.candidates` and the counts; the strips of the mapping are let go of.
+    """
     units = plan_units(windows, settings.batch_size)
     kind = PROBABILITY_KINDS[settings.probability]
     with (
-        RasterWriter(run.work / PROBABILITY_NAME, like=scene, **kind.raster) as writer,
+        RasterWriter(
+            run.work / PROBABILITY_NAME, like=scene, block_rows=BAND_ROWS, **kind.raster
+        ) as writer,
         tqdm(total=len(windows), desc="Mapping", unit="tile", disable=not progress) as bar,
     ):
 
@@ -163,4 +169,4 @@ def _map_tiles(
         with closing(results), WorkBehind(take, UNITS_BEHIND) as behind:
             for result in results:
                 behind.put(result)
-        return mapping, mapping.finish(tile_count=len(windows))
+        return mapping.candidates, mapping.finish(tile_count=len(windows))
