@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from landslide_rcnn.cli import one_line_errors
+from landslide_rcnn.cli.options import one_line_errors
 from landslide_rcnn.config import parse_settings
 from landslide_rcnn.evaluation.datasets import sweep_dataset
 from landslide_rcnn.evaluation.pixels import metrics_dict
