@@ -16,7 +16,7 @@ from landslide_rcnn.errors import LandslideError
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.inference.answers import answer_of, encode
 from landslide_rcnn.inference.journal import Journal
-from landslide_rcnn.inference.runners import BATCHES_AHEAD, UnitResult
+from landslide_rcnn.inference.runners import BATCHES_AHEAD, UnitResult, Work
 from landslide_rcnn.inference.threads import read_ahead
 from landslide_rcnn.inference.units import Unit, predict_batch, read_batches
 from landslide_rcnn.prediction import Predictor
@@ -61,30 +61,26 @@ class ClusterRunner:
     def __init__(self, scheduler: str, load_predictor: Callable[[], Predictor]) -> None:
         self._scheduler, self._load_predictor = scheduler, load_predictor
 
-    def run(
-        self,
-        scene: Scene,
-        units: Sequence[Unit],
-        batch_size: int,
-        threshold: float,
-        journal: Journal,
-        done: Callable[[int], object],
-    ) -> Iterator[UnitResult]:
+    def run(self, work: Work) -> Iterator[UnitResult]:
         """See `runners.Runner`; what is `packed` is in the journal already.
 
         Raises:
             ClusterError: There is no scheduler or worker, or a unit kills its workers.
         """
         job = Job(
-            uuid.uuid4().hex, pickle.dumps(scene), self._load_predictor, batch_size, threshold
+            uuid.uuid4().hex,
+            pickle.dumps(work.scene),
+            self._load_predictor,
+            work.batch_size,
+            work.threshold,
         )
-        done(sum(len(unit.windows) for unit in units if unit.index in journal))
+        work.done(sum(len(unit.windows) for unit in work.units if unit.index in work.journal))
         with _connect(self._scheduler) as client:
-            in_flight = _InFlight(client, job, units, journal)
-            for unit in units:
-                while (packed := journal.load(unit.index)) is None:
+            in_flight = _InFlight(client, job, work.units, work.journal)
+            for unit in work.units:
+                while (packed := work.journal.load(unit.index)) is None:
                     finished = in_flight.finish_one(unit)
-                    done(len(finished.windows))
+                    work.done(len(finished.windows))
                 yield UnitResult(unit, None, packed)
 
 

@@ -7,6 +7,7 @@ earlier run has finished. `tiled.py` makes the map of them and needs to know not
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from landslide_rcnn.geo.raster import Scene
@@ -48,6 +49,27 @@ class UnitResult(NamedTuple):
         ]
 
 
+@dataclass(frozen=True)
+class Work:
+    """What a runner shall do.
+
+    Attributes:
+        scene: Open; not used by anyone else meanwhile.
+        units: Of the whole scene.
+        batch_size: Tiles for the model at once.
+        threshold: Of the map.
+        journal: Holds finished units. The caller adds what a runner gives as `predicted`.
+        done: Called with numbers of tiles as they are done.
+    """
+
+    scene: Scene
+    units: Sequence[Unit]
+    batch_size: int
+    threshold: float
+    journal: Journal
+    done: Callable[[int], object]
+
+
 class Runner(Protocol):
     """Predicts units.
 
@@ -57,25 +79,8 @@ class Runner(Protocol):
 
     predicting_seconds: float | None
 
-    def run(
-        self,
-        scene: Scene,
-        units: Sequence[Unit],
-        batch_size: int,
-        threshold: float,
-        journal: Journal,
-        done: Callable[[int], object],
-    ) -> Iterator[UnitResult]:
-        """Yield every unit's result, in order.
-
-        Args:
-            scene: Open; not used by anyone else meanwhile.
-            units: Of the whole scene.
-            batch_size: Tiles for the model at once.
-            threshold: Of the map.
-            journal: Holds finished units; it is the caller who adds what is `predicted`.
-            done: Called with numbers of tiles as they are done.
-        """
+    def run(self, work: Work) -> Iterator[UnitResult]:
+        """Yield every unit's result, in order."""
 
 
 class LocalRunner:
@@ -89,46 +94,35 @@ class LocalRunner:
         self._predictor = predictor
         self.predicting_seconds = 0.0
 
-    def run(
-        self,
-        scene: Scene,
-        units: Sequence[Unit],
-        batch_size: int,
-        threshold: float,
-        journal: Journal,
-        done: Callable[[int], object],
-    ) -> Iterator[UnitResult]:
+    def run(self, work: Work) -> Iterator[UnitResult]:
         """See `Runner`."""
-        del threshold  # the caller cuts the predictions
         predicted: list[PredictedTile] = []
-        with closing(read_ahead(_read(scene, units, batch_size, journal), BATCHES_AHEAD)) as stream:
+        with closing(read_ahead(_read(work), BATCHES_AHEAD)) as stream:
             for unit, item in stream:
                 if isinstance(item, Batch):
                     started = time.perf_counter()
                     predicted += predict_batch(self._predictor, item)
                     self.predicting_seconds += time.perf_counter() - started
-                    done(len(item.windows))
+                    work.done(len(item.windows))
                 elif item is None:  # the end of a unit
-                    done(len(unit.windows) - len(predicted))  # those without a valid pixel
+                    work.done(len(unit.windows) - len(predicted))  # those without a valid pixel
                     yield UnitResult(unit, predicted)
                     predicted = []
                 else:
-                    done(len(unit.windows))
+                    work.done(len(unit.windows))
                     yield UnitResult(unit, None, item)
 
 
-def _read(
-    scene: Scene, units: Sequence[Unit], batch_size: int, journal: Journal
-) -> Iterator[tuple[Unit, Batch | bytes | None]]:
+def _read(work: Work) -> Iterator[tuple[Unit, Batch | bytes | None]]:
     """Yield (unit, batch) for the batches of each unit and (unit, None) after them.
 
     A unit of the journal is one (unit, its bytes).
     """
-    for unit in units:
-        packed = journal.load(unit.index)
+    for unit in work.units:
+        packed = work.journal.load(unit.index)
         if packed is not None:
             yield unit, packed
             continue
-        for batch in read_batches(scene, unit, batch_size):
+        for batch in read_batches(work.scene, unit, work.batch_size):
             yield unit, batch
         yield unit, None

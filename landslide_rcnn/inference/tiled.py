@@ -47,7 +47,7 @@ from landslide_rcnn.inference.result import (
     finished_map,
 )
 from landslide_rcnn.inference.run_folder import RunFolder, finish_publishing, open_run
-from landslide_rcnn.inference.runners import LocalRunner, Runner, UnitResult
+from landslide_rcnn.inference.runners import LocalRunner, Runner, UnitResult, Work
 from landslide_rcnn.inference.settings import MapSettings
 from landslide_rcnn.inference.summary import MapCounts
 from landslide_rcnn.inference.threads import WorkBehind
@@ -163,9 +163,8 @@ def _map_tiles(
             for answer in answers:
                 mapping.add(answer)
 
-        results = runner.run(
-            scene, units, settings.batch_size, settings.threshold, run.journal, bar.update
-        )
+        work = Work(scene, units, settings.batch_size, settings.threshold, run.journal, bar.update)
+        results = runner.run(work)
         with closing(results), WorkBehind(take, UNITS_BEHIND) as behind:
             for result in results:
                 behind.put(result)
