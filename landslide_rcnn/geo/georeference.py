@@ -30,6 +30,8 @@ AFFINE_MISFIT_PX = 1e-3
 SAID_MISFIT_PX = 1.0
 OUTLINE_POINTS = 65  # along each side
 OUTLINE_STEPS = 20  # each brings the outline of a bent file nearer, at least by half
+WGS84 = "EPSG:4326"
+MAX_LONGITUDE_TURNS = 1.5  # either way; scenes across the dateline go on beyond 180 degrees
 
 
 def same_crs(first: object, second: object) -> bool:
@@ -95,8 +97,67 @@ def find_place(
         allow_no_crs: Pixel coordinates where CRS or transform is missing.
 
     Raises:
-        GeoReferenceError: One of the two is missing, `crs` is no CRS, or is not the file's.
+        GeoReferenceError: One of the two is missing or cannot be, `crs` is no CRS, or is not the
+            file's.
     """
+    place = _said_place(dataset, path, crs, allow_no_crs)
+    _check_transform(place.transform, path)
+    if place.crs is not None:
+        _check_on_earth(place, dataset.height, dataset.width, path)
+    return place
+
+
+def _check_transform(transform: Affine, path: str | Path) -> None:
+    """Refuse a transform that puts all pixels on a line, or nowhere."""
+    if not np.isfinite(transform).all() or transform.determinant == 0:
+        values = ", ".join(f"{value:g}" for value in transform[:6])
+        raise GeoReferenceError(
+            "A transform must give every pixel an area on the map. Received: "
+            f"({values}) in {path}. Georeference it anew."
+        )
+
+
+def _check_on_earth(place: Place, height: int, width: int, path: str | Path) -> None:
+    """Refuse what lies where its CRS has no earth: metres called degrees, above all.
+
+    A site's own grid (an engineering CRS) lies nowhere in particular, and may.
+    """
+    crs = pyproj.CRS.from_wkt(place.crs.to_wkt())
+    if crs.is_geocentric:
+        raise GeoReferenceError(
+            "A scene must lie on a map, of degrees or of a projection. Received: "
+            f"{path} in the geocentric {crs.name}. Reproject it."
+        )
+    corners = np.array([place.transform * at for at in _corners(height, width)])
+    if crs.is_geographic:
+        turn = full_turn(place.crs)
+        pixel = abs(place.transform.d) + abs(place.transform.e)  # of grids with pixels on a pole
+        found = bool(
+            (np.abs(corners[:, 1]) <= turn / 4 + pixel).all()
+            and (np.abs(corners[:, 0]) <= turn * MAX_LONGITUDE_TURNS).all()
+        )
+    else:
+        try:
+            to_wgs84 = pyproj.Transformer.from_crs(crs, WGS84, always_xy=True)
+        except pyproj.exceptions.ProjError:
+            return  # an engineering CRS
+        found = bool(np.isfinite(to_wgs84.transform(*corners.mean(axis=0))).all())
+    if not found:
+        (left, bottom), (right, top) = corners.min(axis=0), corners.max(axis=0)
+        raise GeoReferenceError(
+            f"A scene must lie where its CRS is defined. Received: {path} from ({left:g}, "
+            f"{bottom:g}) to ({right:g}, {top:g}) in {crs.name}. Check its CRS and transform."
+        )
+
+
+def _corners(height: int, width: int) -> list[tuple[int, int]]:
+    return [(column, row) for column in (0, width) for row in (0, height)]
+
+
+def _said_place(
+    dataset: DatasetReader, path: str | Path, crs: CRS | str | int | None, allow_no_crs: bool
+) -> Place:
+    """Return what the file says, or the user; see `find_place`."""
     gcps, gcp_crs = dataset.gcps
     has_transform = dataset.transform != Affine.identity()
     found = dataset.crs or (None if has_transform else gcp_crs) or _prj_beside(path)
@@ -114,10 +175,13 @@ def find_place(
             "gdalwarp -rpc -to RPC_DEM=dem.tif."
         )
     missing = [name for name, has in (("CRS", found), ("transform", has_transform)) if not has]
+    fix = "Georeference it (gdal_translate -a_ullr, or a world file beside it)"
+    if has_transform:
+        fix = "Name it with --crs (crs=...), such as EPSG:32648"
     raise GeoReferenceError(
         f"A scene must have a CRS and a transform. Received: {path} without "
-        f"{' and '.join(missing)}. Georeference it (gdal_edit -a_srs), or use --no-crs "
-        "(allow_no_crs=True) to work in pixel coordinates."
+        f"{' and '.join(missing)}. {fix}, or use --no-crs (allow_no_crs=True) to work in pixel "
+        "coordinates."
     )
 
 

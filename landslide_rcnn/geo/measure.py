@@ -3,8 +3,10 @@
 One ruler for polygons, terrain and tolerances in metres. Three kinds of CRS:
 
 - geographic: on the ellipsoid, along geodesics;
-- Mercator (Web Mercator above all): on the ellipsoid as well, because its own metres are 1 / cos
-  of the latitude too long, a factor of 4 in area at 60 degrees;
+- Mercator (Web Mercator above all), polar stereographic and equidistant cylindrical: on the
+  ellipsoid as well, because their own metres are not those of the ground: Mercator's are 1 / cos
+  of the latitude too long, a factor of 4 in area at 60 degrees; at a pole the area of Antarctic
+  Polar Stereographic is 5 % too small;
 - every other projected CRS: planar, times its unit of length. That is what a GIS's planar area
   and counting pixels give; in UTM it differs from the ellipsoid's by up to 0.1 % of the area
   within 2 degrees of the zone's meridian, by 0.2 % at the zone's edge.
@@ -25,7 +27,16 @@ PIECE_M = 1000.0
 
 DIFFERENCE_M = 10.0  # over which a scale is taken
 
-MERCATOR_METHODS = ("Mercator", "Popular Visualisation Pseudo")
+# How the methods of projections begin whose metres are not those of the ground. On the axes of
+# all of them, a step in x and a step in y can be measured apart: they are conformal, or the axes
+# are parallels and meridians.
+UNTRUE_METHODS = (
+    "Mercator",
+    "Popular Visualisation Pseudo",
+    "Polar Stereographic",
+    "Equidistant Cylindrical",
+    "Pseudo Plate Carree",
+)
 
 
 def area_m2(geometry: gpd.GeoSeries, crs: CRS | pyproj.CRS | None) -> np.ndarray:
@@ -54,7 +65,7 @@ class Ruler:
         if self.crs is None:
             return
         method = self.crs.coordinate_operation.method_name if self.crs.is_projected else ""
-        self.geodesic = self.crs.is_geographic or method.startswith(MERCATOR_METHODS)
+        self.geodesic = self.crs.is_geographic or method.startswith(UNTRUE_METHODS)
         axes = self.crs.axis_info
         self._unit = axes[0].unit_conversion_factor if axes else np.nan
         if self.geodesic:
@@ -99,22 +110,22 @@ class Ruler:
         """Return how many metres on the ground one unit of x and one of y are, [N, (x, y)].
 
         Args:
-            points: [N, (x, y)], where: it matters in geographic and Mercator CRSs.
+            points: [N, (x, y)], where: it matters where `geodesic`.
         """
         points = np.asarray(points, float).reshape(-1, 2)
         if not self.geodesic:
             return np.full(points.shape, self._unit)
         if self.crs.is_geographic:
             return np.stack(metres_per_degree(points[:, 1], self._geod), axis=1)
-        # Mercator's axes run east and north. By differences: PROJ's own scale factors of Web
-        # Mercator are those of a sphere.
+        # By differences: PROJ's own scale factors of Web Mercator are those of a sphere.
         step = DIFFERENCE_M / self._unit
-        x, y = points.T
-        (west, _), (east, _) = (self._to_degrees.transform(x + d, y) for d in (-step, step))
-        (_, south), (_, north) = (self._to_degrees.transform(x, y + d) for d in (-step, step))
-        _, latitude = self._to_degrees.transform(x, y)
-        degrees = np.stack([(east - west + 180) % 360 - 180, north - south], axis=1)
-        return degrees * np.stack(metres_per_degree(latitude, self._geod), axis=1) / (2 * step)
+        scales = []
+        for move in ((step, 0), (0, step)):
+            ends = [
+                self._to_degrees.transform(*(points + sign * np.array(move)).T) for sign in (-1, 1)
+            ]
+            scales.append(self._geod.inv(*ends[0], *ends[1])[2] / (2 * step))
+        return np.stack(scales, axis=1)
 
     def lonlat(self, points: np.ndarray) -> np.ndarray:
         """Return points [N, (x, y)] as WGS84 [N, (longitude, latitude)] in degrees.
@@ -124,7 +135,10 @@ class Ruler:
         points = np.asarray(points, float).reshape(-1, 2)
         if self.crs is None or not len(points):
             return np.full(points.shape, np.nan)
-        to_wgs84 = pyproj.Transformer.from_crs(self.crs, "EPSG:4326", always_xy=True)
+        try:
+            to_wgs84 = pyproj.Transformer.from_crs(self.crs, "EPSG:4326", always_xy=True)
+        except pyproj.exceptions.ProjError:  # a site's own grid
+            return np.full(points.shape, np.nan)
         lon, lat = to_wgs84.transform(points[:, 0], points[:, 1])
         degrees = np.stack([(lon + 180) % 360 - 180, lat], axis=1)
         return np.where(np.isfinite(degrees), degrees, np.nan)

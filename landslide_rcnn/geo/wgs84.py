@@ -111,5 +111,9 @@ def _lies_in(outline: BaseGeometry, crs: pyproj.CRS, pole: int) -> bool:
     """Return whether a pole is inside an outline in a projected CRS."""
     if crs.is_geographic:
         return False
-    point = pyproj.Transformer.from_crs(WGS84, crs, always_xy=True).transform(0, pole)
+    try:
+        to_map = pyproj.Transformer.from_crs(WGS84, crs, always_xy=True)
+    except pyproj.exceptions.ProjError:
+        return False  # a site's own grid
+    point = to_map.transform(0, pole)
     return bool(np.isfinite(point).all()) and outline.contains(shapely.Point(point))

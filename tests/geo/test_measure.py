@@ -150,3 +150,31 @@ def test_a_pixel_of_web_mercator_is_as_large_as_the_ground_under_it():
     area = abs(geod.geometry_area_perimeter(cell.to_crs(WGS84)[0])[0])
     assert size == pytest.approx(np.sqrt(area), rel=1e-5)
     assert size == pytest.approx(1.0, rel=5e-3)
+
+
+POLAR = pyproj.CRS.from_epsg(3031)
+PLATE_CARREE = pyproj.CRS.from_epsg(4087)
+
+
+@pytest.mark.parametrize("crs", [POLAR, PLATE_CARREE])
+def test_metres_of_other_untrue_projections_are_those_of_the_ground(crs):
+    """The same cell measures what it measures in degrees; its plane is 5 % and 80 % wrong."""
+    cell = gpd.GeoSeries([box(10, -79.02, 10.1, -79.0)], crs=WGS84)
+    fine = gpd.GeoSeries(shapely.segmentize(cell.array, 1e-3), crs=WGS84).to_crs(crs)
+    expected = cell_area_m2(10, -79.02, 10.1, -79.0)
+    assert area_m2(fine, crs)[0] == pytest.approx(expected, rel=1e-5)
+    assert fine.area[0] != pytest.approx(expected, rel=0.01)
+    ruler = Ruler(crs)
+    centre = shapely.get_coordinates(fine.centroid)
+    scale = ruler.metres_per_unit(centre)
+    assert scale.prod() * fine.area[0] == pytest.approx(expected, rel=1e-4)
+    # 0.02 degrees of latitude, and 0.1 of longitude at 79 degrees.
+    longer, shorter = ruler.rectangle_sides(fine.to_numpy())
+    assert (longer[0], shorter[0]) == pytest.approx((2233.3, 2131.9), rel=2e-3)
+
+
+def test_a_sites_own_grid_lies_nowhere_on_earth():
+    site = pyproj.CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')
+    ruler = Ruler(site)
+    assert ruler.area_and_perimeter(np.array([box(0, 0, 2, 3)]))[0].tolist() == [6]
+    assert np.isnan(ruler.lonlat([(1, 2)])).all()

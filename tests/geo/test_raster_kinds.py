@@ -348,3 +348,37 @@ def test_rational_polynomials_alone_are_refused(tmp_path):
         file.rpcs = RPC(**numbers, **polynomials)
     with pytest.raises(GeoReferenceError, match=r"rational polynomials \(RPC\).*gdalwarp -rpc"):
         Scene(path)
+
+
+@pytest.mark.parametrize(
+    "crs, transform, message",
+    [
+        (UTM, Affine(2, 0, 5e5, 0, 0, 4e6), "area on the map.*Georeference"),
+        (UTM, Affine(float("nan"), 0, 5e5, 0, -2, 4e6), "area on the map"),
+        (UTM, Affine(2, 0, 5e12, 0, -2, 4e12), "where its CRS is defined.*WGS 84 / UTM"),
+        (DEGREES, NORTH_UP, "where its CRS is defined.*500000.*Check its CRS"),
+        (DEGREES, Affine(1, 0, 100, 0, -1, 120), "where its CRS is defined"),
+        (CRS.from_epsg(4978), NORTH_UP, "geocentric.*Reproject"),
+    ],
+)
+def test_places_that_cannot_be(tmp_path, crs, transform, message):
+    path = write(tmp_path / "scene.tif", ramp(), crs=crs, transform=transform)
+    with pytest.raises(GeoReferenceError, match=message):
+        Scene(path)
+
+
+def test_places_at_the_edge_of_degrees_are_taken(tmp_path):
+    """Pixels whose centres lie on the poles, and longitudes up to 360."""
+    global_grid = Affine(360 / WIDTH, 0, 0, 0, -180 / (HEIGHT - 1), 90 + 90 / (HEIGHT - 1))
+    path = write(tmp_path / "scene.tif", ramp(), crs=DEGREES, transform=global_grid)
+    with Scene(path) as scene:
+        assert scene.transform == global_grid
+
+
+@pytest.mark.parametrize(
+    "crs, transform, fix", [(None, NORTH_UP, r"--crs \(crs=...\)"), (UTM, None, "world file")]
+)
+def test_what_is_missing_is_named_with_its_own_fix(tmp_path, crs, transform, fix):
+    path = write(tmp_path / "scene.tif", ramp(), crs=crs, transform=transform)
+    with pytest.raises(GeoReferenceError, match=f"{fix}.*--no-crs"):
+        Scene(path)
