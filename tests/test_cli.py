@@ -1,5 +1,6 @@
 """The commands: from tiles to a judged map, and one-line errors with the fix."""
 
+import errno
 import json
 import shutil
 
@@ -278,3 +279,16 @@ class TestMistakes:
         assert "Did you mean BACKBONE" in error_of(*command, "--set", "BACKBON=resnet50")
         assert "multiple of 64" in error_of(*command, "--set", "IMAGE_MAX_DIM=100")
         assert "resnext50-n-edge" in error_of(*command, "--experiment", "vgg")
+
+    def test_a_full_disk_is_one_line(self, monkeypatch, scene, tmp_path):
+        """What the operating system refuses is no traceback."""
+        from landslide_rcnn.workflows import detect
+
+        def full(*arguments, **settings):
+            raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "o" / "x"))
+
+        monkeypatch.setattr(detect, "detect_scene", full)
+        message = error_of(
+            "detect", scene / "scene.tif", "--weights", "w", "--output", tmp_path / "o"
+        )
+        assert "No space left on device" in message and "free space" in message

@@ -18,6 +18,14 @@ def one_line_errors(command):
         except LandslideError as error:
             click.echo(f"Error: {' '.join(str(error).split())}", err=True)
             sys.exit(1)
+        except OSError as error:  # a full disk, a folder that went away
+            named = f"{error.filename} ({error.strerror})" if error.filename else str(error)
+            click.echo(
+                "Error: Files must be readable and writable. Received: "
+                f"{' '.join(named.split())}. Check permissions and free space.",
+                err=True,
+            )
+            sys.exit(1)
         except KeyboardInterrupt:
             sys.exit(130)  # what to do next was said where it happened
 

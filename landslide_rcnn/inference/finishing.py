@@ -7,6 +7,7 @@ Last step of `predict_scene`, from the work raster of probabilities and the tabl
     what was done -> summary.json      where and when, with checksums -> item.json
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ import geopandas as gpd
 import numpy as np
 from rasterio.windows import Window
 
+from landslide_rcnn.errors import GeoReferenceError
 from landslide_rcnn.files import write_json
 from landslide_rcnn.geo.cog import write_cog
 from landslide_rcnn.geo.formats import write_format
@@ -39,6 +41,8 @@ from landslide_rcnn.inference.run_folder import RunFolder
 from landslide_rcnn.inference.settings import MapSettings
 from landslide_rcnn.inference.summary import MapCounts, summary_of
 from landslide_rcnn.inference.vectorize import PolygonTable
+
+logger = logging.getLogger(__name__)
 
 
 def finish_map(
@@ -163,15 +167,18 @@ def _write_item(
     for path in sorted(staging.iterdir()):
         roles = ("metadata",) if path.name == SUMMARY_NAME else ("data",)
         assets[path.name.replace(".", "_")] = Asset(path, TITLES.get(path.name, path.name), roles)
-    write_stac_item(
-        staging / ITEM_NAME,
-        scene.grid,
-        assets,
-        item_id=f"{scene.path.stem}-landslides",
-        mapped_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        scene_date=date,
-        properties={"landslides:model": model, "landslides:threshold": settings.threshold},
-    )
+    try:
+        write_stac_item(
+            staging / ITEM_NAME,
+            scene.grid,
+            assets,
+            item_id=f"{scene.path.stem}-landslides",
+            mapped_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            scene_date=date,
+            properties={"landslides:model": model, "landslides:threshold": settings.threshold},
+        )
+    except GeoReferenceError as error:  # a site's own grid, or a corner beyond a projection
+        logger.warning("%s is left out: %s", ITEM_NAME, error)
 
 
 TITLES = {

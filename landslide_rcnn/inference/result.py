@@ -31,7 +31,12 @@ OPTIONAL_NAMES = (
     "probability.qml",
     *(each.file_name for each in VECTOR_FORMATS.values()),
     *(f"landslides.{suffix}" for suffix in ("shx", "dbf", "prj", "cpg")),
+    # Of a GIS that looked at the earlier map: statistics, and what SQLite had still to write,
+    # which it would write into the new file.
+    *(f"{name}.aux.xml" for name in (PROBABILITY_NAME, MASK_NAME)),
+    *(f"{POLYGONS_NAME}-{suffix}" for suffix in ("wal", "shm", "journal")),
 )
+KNOWN_NAMES = (*OUTPUT_NAMES, *OPTIONAL_NAMES)
 
 # A TIFF's colours have no alpha; in QGIS, mask.qml makes the background transparent.
 MASK_COLORS = {

@@ -15,7 +15,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,7 @@ def open_run(
     result_names: Sequence[str],
     resume: bool,
     overwrite: bool,
+    inputs: Iterable[str | Path] = (),
 ) -> Iterator[RunFolder]:
     """Begin a run, or go on with the one that is there; one process at a time.
 
@@ -85,17 +86,22 @@ def open_run(
         result_names: Files that must not be there unless `overwrite`.
         resume: Go on with an unfinished run; begin one where there is none.
         overwrite: Replace results, or an unfinished run.
+        inputs: Files that the results are made of, and must not replace.
 
     Raises:
         OutputExistsError: Results are there, and `overwrite` is not set.
         UnfinishedRunError: An unfinished run is there and `resume` is not set, or it is another
             one, or another process is at work on it.
-        RasterError: `output_dir` is a file.
+        RasterError: Results cannot be written into `output_dir`; see `check_output_dir`.
     """
     output_dir = Path(output_dir)
     folder = output_dir / FOLDER_NAME
     check_output_dir(
-        output_dir, result_names, resume=resume and folder.exists(), overwrite=overwrite
+        output_dir,
+        result_names,
+        resume=resume and folder.exists(),
+        overwrite=overwrite,
+        inputs=inputs,
     )
     made = not output_dir.exists()
     fingerprint = json.loads(json.dumps(fingerprint))  # tuples are lists in a file
@@ -107,7 +113,7 @@ def open_run(
             else:
                 shutil.rmtree(folder)  # checked above: asked for, or nobody's
         if not folder.exists():
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)  # two may begin at once: one gets the lock
             until_exit.enter_context(_lock(folder))
             write_json(folder / "run.json", fingerprint)
         run = RunFolder(output_dir)
@@ -126,10 +132,18 @@ def finish_publishing(output_dir: str | Path) -> None:
     if (folder / "publishing").exists():
         with _lock(folder):
             _move_results(Path(output_dir))
+    elif folder.exists() and not (folder / "run.json").exists():
+        with _lock(folder):
+            shutil.rmtree(folder)  # its results were moved, or it had not begun
 
 
 def check_output_dir(
-    output_dir: str | Path, result_names: Sequence[str], *, resume: bool, overwrite: bool
+    output_dir: str | Path,
+    result_names: Sequence[str],
+    *,
+    resume: bool,
+    overwrite: bool,
+    inputs: Iterable[str | Path] = (),
 ) -> None:
     """Refuse a folder that a run cannot begin in; cheap, to be called before a model is loaded.
 
@@ -138,14 +152,29 @@ def check_output_dir(
         result_names: Files that must not be there unless `overwrite`.
         resume: Whether an unfinished run, and results that it may replace, are welcome.
         overwrite: Whether both may be replaced.
+        inputs: Files that must not be replaced, whatever is asked for.
 
     Raises:
-        OutputExistsError, UnfinishedRunError, RasterError: As `open_run` does.
+        OutputExistsError, UnfinishedRunError: As `open_run` does.
+        RasterError: `output_dir` is a file, lies in one, or cannot be written to; a result would
+            take the place of a folder, or of an input.
     """
     output_dir = Path(output_dir)
-    if output_dir.exists() and not output_dir.is_dir():
+    _check_writable(output_dir)
+    results = [output_dir / name for name in result_names]
+    taken = [path for path in results if path.is_dir()]
+    if taken:
         raise RasterError(
-            f"Results are written into a folder. Received: {output_dir}, a file. Name a folder."
+            f"A result cannot take the place of a folder. Received: {taken[0]}, a folder. "
+            "Rename it, or choose another output folder."
+        )
+    places = {path.resolve() for path in results}
+    replaced = [path for path in inputs if Path(path).resolve() in places]
+    if replaced:
+        raise RasterError(
+            "A map cannot replace what it is made of. Received: "
+            f"{replaced[0]}, which is called like a result in {output_dir}. Choose another output "
+            "folder."
         )
     if resume or overwrite:
         return
@@ -154,7 +183,22 @@ def check_output_dir(
             f"A map begins in a folder without an unfinished one. Received: {output_dir}, where "
             f"an earlier run was stopped. {ADVICE}"
         )
-    refuse_to_overwrite(*(output_dir / name for name in result_names), overwrite=False)
+    refuse_to_overwrite(*results, overwrite=False)
+
+
+def _check_writable(output_dir: Path) -> None:
+    """Refuse a folder that is, or would be made, where nothing can be written."""
+    around = next(path for path in (output_dir, *output_dir.absolute().parents) if path.exists())
+    if not around.is_dir():
+        raise RasterError(
+            f"Results are written into a folder. Received: {output_dir}, where {around} is a file. "
+            "Name a folder."
+        )
+    if not os.access(around, os.W_OK | os.X_OK):
+        raise RasterError(
+            f"Results must be writable. Received: {output_dir}, where {around} is read-only. "
+            "Choose another output folder, or ask for the right to write."
+        )
 
 
 def _check_same(output_dir: Path, fingerprint: dict[str, Any]) -> None:
@@ -200,7 +244,7 @@ def _move_results(output_dir: Path) -> None:
         if (folder / "staging" / name).exists():  # else it was moved before the cut
             os.replace(folder / "staging" / name, output_dir / name)
     # A folder without it is nobody's: should removing the rest be cut off, the next run does it.
-    (folder / "run.json").unlink()
+    (folder / "run.json").unlink(missing_ok=True)
     shutil.rmtree(folder)
 
 

@@ -5,10 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from affine import Affine
+
 from landslide_rcnn.errors import ConfigError
 from landslide_rcnn.files import sha256_of
 from landslide_rcnn.geo.formats import VECTOR_FORMATS
 from landslide_rcnn.geo.probability import PROBABILITY_KINDS
+from landslide_rcnn.geo.source import Source
+from landslide_rcnn.geo.wgs84 import footprint
+from landslide_rcnn.geo.writing import Grid
 from landslide_rcnn.inference.postprocess import PostProcessing
 
 
@@ -66,11 +71,24 @@ class MapSettings:
                 f"formats={', '.join(self.formats) or 'none'}. Choose among them."
             )
         try:
-            datetime.date.fromisoformat(self.date or "2000-01-01")
+            given = self.date
+            written = None if given is None else datetime.date.fromisoformat(given).isoformat()
         except ValueError:
+            written = None
+        if written != self.date:  # Python also reads 20260501
             raise ConfigError(
                 f"A date is written YYYY-MM-DD. Received: date={self.date!r}. Correct it."
-            ) from None
+            )
+
+    def require_place(self, scene: Source) -> None:
+        """Refuse formats of longitude and latitude for a scene that has none.
+
+        Raises:
+            GeoReferenceError: There is no way from its coordinates to WGS84.
+        """
+        if "geojson" in self.formats:
+            middle = scene.transform * Affine.translation(scene.width / 2, scene.height / 2)
+            footprint(Grid(1, 1, scene.crs, middle))
 
     def said(self) -> dict[str, Any]:
         """Return all of them in JSON's types; the DEM as its digest."""

@@ -40,8 +40,7 @@ from landslide_rcnn.inference.fingerprint import fingerprint_of, identity_of
 from landslide_rcnn.inference.finishing import finish_map
 from landslide_rcnn.inference.mapping import BAND_ROWS, Mapping
 from landslide_rcnn.inference.result import (
-    OPTIONAL_NAMES,
-    OUTPUT_NAMES,
+    KNOWN_NAMES,
     PROBABILITY_NAME,
     MapResult,
     finished_map,
@@ -98,6 +97,7 @@ def predict_scene(
         WeightsError: The predictor answers with NaN or numbers outside [0, 1].
     """
     settings = MapSettings(**settings)
+    settings.require_place(scene)
     runner = predictor if hasattr(predictor, "run") else LocalRunner(predictor)
     model = card_summary or identity_of(predictor)
     windows = tile_grid(scene.height, scene.width, settings.tile_size, settings.overlap)
@@ -106,6 +106,8 @@ def predict_scene(
         terrain = settings.dem and until_exit.enter_context(Terrain(settings.dem, scene))
         table = PolygonTable(scene.transform, scene.crs, settings.processing, terrain)
         fingerprint = fingerprint_of(scene, settings, model)
+        inputs = [*scene.paths, *(each.path for each in scene.companions)]
+        inputs += [settings.dem] if settings.dem else []
         finish_publishing(output_dir)
         if resume and (finished := finished_map(output_dir, fingerprint)) is not None:
             return finished
@@ -113,7 +115,8 @@ def predict_scene(
             open_run(
                 output_dir,
                 fingerprint,
-                result_names=OUTPUT_NAMES,
+                result_names=KNOWN_NAMES,
+                inputs=inputs,
                 resume=resume,
                 overwrite=overwrite,
             )
@@ -124,7 +127,7 @@ def predict_scene(
         polygons, summary = finish_map(
             run, scene, settings, table, windows, candidates, counts, fingerprint
         )
-        run.publish((*OUTPUT_NAMES, *OPTIONAL_NAMES))
+        run.publish(KNOWN_NAMES)
     return MapResult(output_dir, polygons, summary)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from landslide_rcnn.errors import WeightsError
 from landslide_rcnn.geo.raster import Scene
-from landslide_rcnn.inference.result import OUTPUT_NAMES, MapResult
+from landslide_rcnn.inference.result import KNOWN_NAMES, MapResult
 from landslide_rcnn.inference.run_folder import FOLDER_NAME, check_output_dir
 from landslide_rcnn.inference.tiled import predict_scene
 from landslide_rcnn.prediction import Predictor
@@ -64,7 +64,7 @@ def detect_scene(
         UnfinishedRunError: An unfinished run is there and `resume` is not set, or is another one.
         ClusterError: The cluster cannot be reached, or cannot do the work.
     """
-    check_output_dir(output_dir, OUTPUT_NAMES, resume=resume, overwrite=overwrite)
+    check_output_dir(output_dir, KNOWN_NAMES, resume=resume, overwrite=overwrite)
     card = read_card(weights)
     tile_size = int(card.config["IMAGE_MAX_DIM"])
     with _open_scene(scene_path, card, weights, dict(reading or {})) as scene:
@@ -92,8 +92,9 @@ def detect_scene(
                 progress=progress,
                 **settings,
             )
-        except KeyboardInterrupt:
-            if (Path(output_dir) / FOLDER_NAME).exists():
+        except (KeyboardInterrupt, OSError) as error:  # Ctrl-C, a full disk
+            is_refused = isinstance(error, FileExistsError)
+            if not is_refused and (Path(output_dir) / FOLDER_NAME).exists():
                 logger.warning(
                     "Stopped. What was predicted is kept in %s; the same command with --resume "
                     "(resume=True) goes on from there.",

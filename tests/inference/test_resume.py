@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from landslide_rcnn.errors import RasterError
 from landslide_rcnn.files import OutputExistsError
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.vector import read_polygons
@@ -270,3 +271,70 @@ def test_ctrl_c_leaves_a_state_to_resume(tmp_path, band, undisturbed):
     for name in RASTERS:
         made, wanted = tmp_path / "map" / name, undisturbed.directory / name
         assert made.read_bytes() == wanted.read_bytes()
+
+
+def test_a_kill_while_the_runs_folder_is_removed_is_no_riddle(tmp_path, band, undisturbed):
+    """Of the folder any part may be left; the results are there and are taken."""
+    for left in ("publishing", "units"):
+        folder = tmp_path / left
+        folder.mkdir()
+        result, _, _ = map_band(folder, band, BandPredictor(instances=True))
+        unfinished = result.directory / ".unfinished"
+        (unfinished / "units").mkdir(parents=True)
+        if left == "publishing":
+            (unfinished / "publishing").write_text('{"move": ["mask.tif"], "remove": []}')
+        again = BandPredictor(instances=True)
+        assert_same_map(map_band(folder, band, again, resume=True)[0], undisturbed)
+        assert not again.batches
+
+
+@pytest.mark.parametrize("name", ["landslides.gpkg", "item.json", "landslides.geojson"])
+@pytest.mark.parametrize("options", [{}, {"overwrite": True}, {"resume": True}])
+def test_a_folder_in_the_place_of_a_result_is_refused_at_once(tmp_path, band, name, options):
+    (tmp_path / "map" / name).mkdir(parents=True)
+    predictor = BandPredictor()
+    with pytest.raises(RasterError, match=f"{name}, a folder. Rename it"):
+        map_band(tmp_path, band, predictor, **options)
+    assert not predictor.batches
+    assert [path.name for path in (tmp_path / "map").iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["landslides.shp", "landslides.geojson", "item.json"])
+def test_files_that_a_map_may_have_are_somebodys(tmp_path, band, name):
+    """An inventory beside the scene was removed, as if left by an earlier map."""
+    (tmp_path / "map").mkdir()
+    (tmp_path / "map" / name).write_text("mine")
+    with pytest.raises(OutputExistsError, match=f"{name}. Use --overwrite"):
+        map_band(tmp_path, band, BandPredictor())
+    assert (tmp_path / "map" / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_map_does_not_replace_its_scene(tmp_path, band, link):
+    scene = write_scene(tmp_path / "mask.tif", band)
+    before, output = scene.read_bytes(), tmp_path
+    if link:
+        output = tmp_path / "there"
+        output.symlink_to(tmp_path)
+    with Scene(scene) as opened, pytest.raises(RasterError, match="made of.*mask.tif.*another"):
+        predict_scene(
+            BandPredictor(), opened, output, tile_size=8, overlap=3, overwrite=True, progress=False
+        )
+    assert scene.read_bytes() == before
+
+
+def test_what_a_gis_left_of_an_earlier_map_goes_with_it(tmp_path, band):
+    """SQLite would write an old journal into the new file."""
+    result, _, _ = map_band(tmp_path, band, BandPredictor(instances=True))
+    names = {path.name for path in result.directory.iterdir()}
+    for name in ("landslides.gpkg-wal", "landslides.gpkg-shm", "mask.tif.aux.xml"):
+        (result.directory / name).write_bytes(b"of the earlier map")
+    result, _, _ = map_band(tmp_path, band, BandPredictor(instances=True), overwrite=True)
+    assert {path.name for path in result.directory.iterdir()} == names
+
+
+def test_an_output_folder_below_a_file(tmp_path, band):
+    (tmp_path / "file").write_text("")
+    with Scene(write_scene(tmp_path / "scene.tif", band)) as scene:
+        with pytest.raises(RasterError, match="file is a file. Name a folder"):
+            predict_scene(BandPredictor(), scene, tmp_path / "file" / "map", tile_size=8, overlap=3)

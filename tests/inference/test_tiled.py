@@ -404,3 +404,37 @@ class _Forgetful:
     def predict_tiles(self, tiles, valid_masks=None):
         self.predictor.batches.clear()
         return self.predictor.predict_tiles(tiles, valid_masks)
+
+
+SITE = 'LOCAL_CS["site",UNIT["metre",1]]'
+
+
+@pytest.mark.parametrize("crs", [None, SITE])
+def test_formats_in_degrees_are_refused_before_predicting(tmp_path, crs):
+    path = write_scene(tmp_path / "scene.tif", np.full((9, 9), 180), crs=crs)
+    predictor = BandPredictor()
+    with Scene(path, allow_no_crs=crs is None) as scene:
+        with pytest.raises(GeoReferenceError, match="WGS84|Longitude and latitude"):
+            predict_scene(
+                predictor, scene, tmp_path / "map", tile_size=8, overlap=3, formats=("geojson",)
+            )
+    assert not predictor.batches and not (tmp_path / "map").exists()
+
+
+def test_a_scene_on_a_sites_own_grid(tmp_path, caplog):
+    """It has metres, and no place on earth."""
+    path = write_scene(tmp_path / "scene.tif", np.full((9, 9), 180), crs=SITE)
+    with Scene(path) as scene:
+        options = {"tile_size": 8, "overlap": 3, "progress": False}
+        result = predict_scene(BandPredictor(), scene, tmp_path / "map", **options)
+    assert result.polygons["area_m2"].tolist() == [324.0]
+    assert result.polygons["centroid_lon"].isna().all()
+    assert result.polygons.total_bounds.tolist() == [500_000, 3_499_982, 500_018, 3_500_000]
+    assert not (result.directory / "item.json").exists()
+    assert "item.json is left out" in caplog.text
+
+
+@pytest.mark.parametrize("date", ["20260501", "1.5.2026", "2026-W18-5", ""])
+def test_dates_in_other_forms_are_refused(tmp_path, date):
+    with pytest.raises(ConfigError, match="YYYY-MM-DD"):
+        map_band(tmp_path, np.zeros((9, 9)), BandPredictor(), date=date)
