@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from rasterio.windows import Window
 
-from landslide_rcnn.errors import ConfigError
-from landslide_rcnn.geo.opening import LOCAL, Access, begins_like_a_raster
+from landslide_rcnn.errors import ConfigError, RasterError
+from landslide_rcnn.geo.opening import LOCAL, Access, begins_like_a_raster, given_as, is_remote
 from landslide_rcnn.geo.rasterfile import open_file
 from landslide_rcnn.geo.resampled import Resampled
 from landslide_rcnn.geo.rivers import RiverLevels
@@ -57,6 +57,10 @@ def open_companion(companion: Companion, grid: OnGrid, access: Access = LOCAL) -
         GeoReferenceError: There is no way between its CRS and the grid's.
         ConfigError: Bands or a fill are given for river lines.
     """
+    if not is_remote(companion.path) and not Path(companion.path).exists():
+        raise RasterError(
+            f"A companion must be a file that exists. Received: {companion.path}. Correct the path."
+        )
     if not begins_like_a_raster(companion.path, access):
         if companion.bands is not None or companion.fill is not None:
             raise ConfigError(
@@ -64,7 +68,8 @@ def open_companion(companion: Companion, grid: OnGrid, access: Access = LOCAL) -
                 f"{companion.bands}, fill={companion.fill} for {companion.path}. Leave them out."
             )
         return RiverLevels(companion.path, grid)
-    file = open_file(companion.path, bands=companion.bands, access=access)
+    with given_as("companion"):
+        file = open_file(companion.path, bands=companion.bands, access=access)
     dtype = np.dtype(np.float32)
     if companion.resampling == "nearest" and float(companion.fill or 0) == _fitting(
         companion.fill or 0, file.dtype

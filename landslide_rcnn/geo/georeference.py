@@ -177,7 +177,7 @@ def _said_place(
     missing = [name for name, has in (("CRS", found), ("transform", has_transform)) if not has]
     fix = "Georeference it (gdal_translate -a_ullr, or a world file beside it)"
     if has_transform:
-        fix = "Name it with --crs (crs=...), such as EPSG:32648"
+        fix = "Set it (gdal_edit -a_srs EPSG:32648), or name a scene's with --crs (crs=...)"
     raise GeoReferenceError(
         f"A scene must have a CRS and a transform. Received: {path} without "
         f"{' and '.join(missing)}. {fix}, or use --no-crs (allow_no_crs=True) to work in pixel "

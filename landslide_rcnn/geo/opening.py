@@ -22,7 +22,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOEr
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from landslide_rcnn.errors import RasterError
+from landslide_rcnn.errors import GeoReferenceError, RasterError
 
 # How a file of each format begins -> the one driver of GDAL that may open it. A Cloud Optimized
 # GeoTIFF is a GeoTIFF.
@@ -250,6 +250,15 @@ def named_damage(path: str | Path, window: Window) -> Iterator[None]:
             f"A scene must be readable throughout. Received: {path}, damaged at row "
             f"{window.row_off}, column {window.col_off} ({reason}). Replace the file."
         ) from cause
+
+
+@contextlib.contextmanager
+def given_as(role: str) -> Iterator[None]:
+    """Say in errors which of a run's rasters it is, where it is not the scene."""
+    try:
+        yield
+    except (RasterError, GeoReferenceError) as error:
+        raise type(error)(f"{error} It was given as the {role}.") from error
 
 
 class _JpegListener(logging.Filter):

@@ -14,6 +14,8 @@ from landslide_rcnn.geo.regrid import SAME_PLACE, read_on_grid
 from landslide_rcnn.geo.source import OnGrid, Source, as_dtype
 from landslide_rcnn.geo.writing import Grid
 
+MAX_FINER = 64  # than the scene; more is a slip of the unit, and fills memory and disk
+
 
 class Resampled(Source):
     """A source, read as if its pixels lay on another grid.
@@ -56,7 +58,7 @@ def grid_of_resolution(source: OnGrid, resolution_m: float, pixel_size_m: float 
         pixel_size_m: The source's own.
 
     Raises:
-        ConfigError: The resolution is not positive.
+        ConfigError: The resolution is not positive, or far from the source's.
         GeoReferenceError: The source has no unit of length.
     """
     if not 0 < resolution_m < math.inf:
@@ -71,6 +73,13 @@ def grid_of_resolution(source: OnGrid, resolution_m: float, pixel_size_m: float 
             "(crs=...), or leave the resolution out."
         )
     scale = resolution_m / pixel_size_m
+    coarsest = max(source.height, source.width)
+    if not 1 / MAX_FINER <= scale <= coarsest:
+        raise ConfigError(
+            f"A resolution must be at most {MAX_FINER} times finer than the scene, and leave it "
+            f"more than a pixel. Received: resolution_m={resolution_m}, for pixels of "
+            f"{pixel_size_m:.3g} m. Use the model's, in metres."
+        )
     height, width = (
         max(math.ceil(side / scale - SAME_PLACE), 1) for side in (source.height, source.width)
     )

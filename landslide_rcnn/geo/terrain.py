@@ -22,6 +22,7 @@ from rasterio.windows import Window
 
 from landslide_rcnn.errors import GeoReferenceError, RasterError
 from landslide_rcnn.geo.measure import Ruler
+from landslide_rcnn.geo.opening import given_as
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.regrid import read_on_grid
 from landslide_rcnn.geo.source import OnGrid, Source
@@ -187,7 +188,8 @@ class Terrain:
             )
         self.height, self.width = grid.height, grid.width
         self._grid = grid
-        self._dem = Scene(dem_path)
+        with given_as("DEM"):
+            self._dem = Scene(dem_path)
         try:
             self._layers = TerrainLayers(self._dem, ("slope_deg", "fall_east", "fall_north"))
         except (RasterError, GeoReferenceError):

@@ -138,10 +138,10 @@ def test_companions_that_are_none(tmp_path, scene_path):
     (tmp_path / "text.txt").write_text("No map.")
     with pytest.raises(RasterError, match="readable raster, or a vector file of river lines"):
         Scene(scene_path, companions=[Companion(tmp_path / "text.txt")])
-    with pytest.raises(RasterError, match="must be a file that exists"):
+    with pytest.raises(RasterError, match="A companion must be a file that exists"):
         Scene(scene_path, companions=[Companion(tmp_path / "gone.tif")])
     plain = write(tmp_path / "plain.tif", ramp(), crs=None, transform=None)
-    with pytest.raises(GeoReferenceError, match="without CRS"):
+    with pytest.raises(GeoReferenceError, match="without CRS.*given as the companion"):
         Scene(scene_path, companions=[Companion(plain)])
 
 

@@ -17,7 +17,7 @@ from rasterio import warp
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
-from landslide_rcnn.errors import GeoReferenceError, RasterError
+from landslide_rcnn.errors import ConfigError, GeoReferenceError, RasterError
 from landslide_rcnn.geo.mosaicking import OPEN_FILES
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.windows import part_inside
@@ -102,6 +102,12 @@ def test_resolutions_that_cannot_be(tmp_path):
     path = write(tmp_path / "scene.tif", ramp())
     with pytest.raises(ValueError, match="must be positive, in metres. Received: resolution_m=0"):
         Scene(path, resolution_m=0)
+    for slip in (1e-9, 0.5 / 65, 81 * 0.5, 1e9):
+        with pytest.raises(ConfigError, match="64 times finer.*Received.*pixels of 0.5 m"):
+            Scene(path, resolution_m=slip)
+    for far in (0.5 / 64, 80 * 0.5):
+        with Scene(path, resolution_m=far) as scene:
+            assert scene.pixel_size_m == pytest.approx(far)
     path = write(tmp_path / "plain.tif", ramp(), crs=None, transform=Affine.identity())
     with pytest.raises(GeoReferenceError, match="resolution_m=0.8 for a scene in pixel coord"):
         Scene(path, resolution_m=0.8, allow_no_crs=True)

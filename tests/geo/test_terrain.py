@@ -209,5 +209,7 @@ def test_what_cannot_be_a_dem_is_refused(write_raster, dem):
     grid = Grid(4, 4, dem.crs, dem.transform)
     with pytest.raises(RasterError, match="must have one band.*with 2"):
         Terrain(two, grid)
+    with pytest.raises(RasterError, match="exists. Received: gone.tif.*given as the DEM"):
+        Terrain("gone.tif", dem)
     with pytest.raises(GeoReferenceError, match="needs a scene with a CRS"):
         Terrain(dem.path, Grid(4, 4, None, Affine.identity()))
