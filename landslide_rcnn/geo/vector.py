@@ -218,7 +218,7 @@ def named_write_errors(path: str | Path) -> Iterator[None]:
     except (DataSourceError, DataLayerError) as error:
         raise RasterError(
             f"A result must be writable. Received: {path} ({one_line(error)}). "
-            "Check the folder's permissions and the columns' types."
+            "Check the folder's permissions, the free space and the columns' types."
         ) from error
 
 
