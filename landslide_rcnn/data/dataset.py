@@ -2,7 +2,8 @@
 
 The first step of `data/`: files -> raw arrays. `data/batches.py` turns them into tensors. The
 class keeps the whole API of matterport's `utils.Dataset`, so that a subclass written for it
-works unchanged; ready-made subclasses are in `data/readers.py`.
+works unchanged; ready-made subclasses are in `data/readers.py` and
+`data/scenes.py`.
 
 Differs from matterport on purpose:
     - `load_image` keeps as many channels as the file has. Only the alpha channel of a PNG is
@@ -31,6 +32,8 @@ from landslide_rcnn.geo.raster import Scene
 logger = logging.getLogger(__name__)
 
 RASTER_SUFFIXES = (".tif", ".tiff")
+SOURCE = "landslide"  # of the classes of the ready-made datasets
+MIN_LANDSLIDE_PIXELS = 10  # smaller connected pieces are drawing accidents or slivers at an edge
 
 # What reading a bad file raises, in this package and in the usual code of a user's `load_mask`.
 READING_ERRORS = (LandslideError, OSError, ValueError, IndexError, KeyError, cv2.error)

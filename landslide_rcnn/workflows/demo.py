@@ -10,7 +10,7 @@ from pathlib import Path
 from rasterio.windows import Window
 
 from landslide_rcnn.config import LandslideConfig
-from landslide_rcnn.data.readers import SceneDataset
+from landslide_rcnn.data.scenes import SceneDataset
 from landslide_rcnn.data.synthetic import make_scene
 from landslide_rcnn.evaluation.maps import evaluate_map, format_table
 from landslide_rcnn.files import atomic_path, refuse_to_overwrite

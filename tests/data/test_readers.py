@@ -15,10 +15,10 @@ from landslide_rcnn.config import Config
 from landslide_rcnn.data.batches import TrainingBatches
 from landslide_rcnn.data.readers import (
     MaskFolderDataset,
-    SceneDataset,
     open_dataset,
     split_components,
 )
+from landslide_rcnn.data.scenes import SceneDataset
 from landslide_rcnn.errors import DatasetError, GeoReferenceError
 from tests.helpers.outside import data_file, needs_data
 

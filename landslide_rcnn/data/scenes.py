@@ -1,0 +1,163 @@
+"""Tiles cut on the fly from a georeferenced scene, with landslides from polygons.
+
+A subclass of `data/dataset.py`'s `Dataset`. The class is always ("landslide", 1, "landslide").
+
+Shape letters: H, W pixels of a tile; C channels; N instances.
+"""
+
+import logging
+import threading
+from pathlib import Path
+
+import numpy as np
+import shapely
+from rasterio.windows import Window
+from rasterio.windows import bounds as window_bounds
+
+from landslide_rcnn.data.dataset import MIN_LANDSLIDE_PIXELS, SOURCE, Dataset
+from landslide_rcnn.data.tiles import tile_grid
+from landslide_rcnn.errors import DatasetError
+from landslide_rcnn.geo.raster import Scene
+from landslide_rcnn.geo.vector import align_crs, rasterize_instances, read_polygons
+
+logger = logging.getLogger(__name__)
+
+
+class SceneDataset(Dataset):
+    """Tiles cut on the fly from a georeferenced scene, with landslides from polygons.
+
+    A tile without landslides stays, since it teaches what a landslide is not; a tile without a
+    valid pixel is left out. A landslide cut by the edge of a tile stays, unless fewer than
+    `min_landslide_pixels` of its pixels are in the tile.
+
+    Attributes:
+        tiles_without_valid_pixels: How many tiles were left out.
+    """
+
+    def __init__(
+        self,
+        scene_path: str | Path,
+        polygons_path: str | Path,
+        *,
+        tile_size: int = 256,
+        overlap: int = 0,
+        window: Window | None = None,
+        min_landslide_pixels: int = MIN_LANDSLIDE_PIXELS,
+        allow_no_crs: bool = False,
+    ) -> None:
+        """Cut the scene into tiles; prepared for use.
+
+        Args:
+            scene_path: A GeoTIFF of any size.
+            polygons_path: Landslide polygons; reprojected where their CRS is another.
+            tile_size: Side of a tile, pixels of the scene.
+            overlap: Of neighbouring tiles, pixels.
+            window: The part of the scene to use; all of it if None. Nothing outside it is
+                seen, even where it is smaller than a tile.
+            min_landslide_pixels: See the class.
+            allow_no_crs: Take scene and polygons in pixel coordinates.
+
+        Raises:
+            RasterError, GeoReferenceError: Scene or polygons cannot be used.
+            DatasetError: No tile has a valid pixel.
+        """
+        super().__init__()
+        self.scene_path = Path(scene_path)
+        self.min_landslide_pixels = min_landslide_pixels
+        self._allow_no_crs = allow_no_crs
+        self._scenes = threading.local()  # a Scene is not thread-safe: each thread opens its own
+        self.add_class(SOURCE, 1, "landslide")
+
+        scene = self._scene()
+        self.band_names, self.pixel_size_m = list(scene.band_names), scene.pixel_size_m
+        self._transform = scene.transform
+        self._part = window or scene.window
+        self._polygons = align_crs(read_polygons(polygons_path), scene)
+        self._polygons.sindex  # noqa: B018 - built now, in one thread
+        self.tiles_without_valid_pixels = 0
+        for tile in tile_grid(int(self._part.height), int(self._part.width), tile_size, overlap):
+            tile = Window(
+                tile.col_off + self._part.col_off,
+                tile.row_off + self._part.row_off,
+                tile.width,
+                tile.height,
+            )
+            if scene.any_valid(tile):
+                name = f"{self.scene_path.name} row {tile.row_off} column {tile.col_off}"
+                self.add_image(SOURCE, name, self.scene_path, tile=tile)
+            else:
+                self.tiles_without_valid_pixels += 1
+        self.prepare()
+        self._report()
+
+    def describe_image(self, image_id: int) -> str:
+        """Return the scene's file name and the tile's place in it."""
+        return str(self.image_info[image_id]["id"])
+
+    def image_size(self, image_id: int) -> tuple[int, int]:
+        """Return (height, width) of the tile, pixels."""
+        tile = self.image_info[image_id]["tile"]
+        return int(tile.height), int(tile.width)
+
+    def load_image(self, image_id: int) -> np.ndarray:
+        """Read a tile as [H, W, C] in the scene's dtype; 0 outside the scene or the part."""
+        tile = self.image_info[image_id]["tile"]
+        return self._clear_outside_part(self._scene().read(tile), tile)
+
+    def load_valid_mask(self, image_id: int) -> np.ndarray:
+        """Return [H, W] bool; False outside the scene or the part of it."""
+        tile = self.image_info[image_id]["tile"]
+        return self._clear_outside_part(self._scene().read_valid(tile), tile)
+
+    def load_mask(self, image_id: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return masks [H, W, N] bool and class ids [N] int32, all 1, where polygons are."""
+        tile = self.image_info[image_id]["tile"]
+        near = self._polygons_near(tile)
+        if near.size == 0:
+            return super().load_mask(image_id)
+        labels = rasterize_instances(self._polygons.iloc[near], tile, self._transform)
+        labels = self._clear_outside_part(labels, tile)
+        sizes = np.bincount(labels.ravel(), minlength=near.size + 1)
+        kept = [label for label in range(1, len(sizes)) if sizes[label]]
+        slivers = [label for label in kept if sizes[label] < self.min_landslide_pixels]
+        self.left_out_fragments[image_id] = len(slivers)
+        kept = np.setdiff1d(kept, slivers).astype(labels.dtype)
+        return labels[..., None] == kept, np.ones(len(kept), np.int32)
+
+    def _scene(self) -> Scene:
+        if not hasattr(self._scenes, "scene"):
+            self._scenes.scene = Scene(self.scene_path, allow_no_crs=self._allow_no_crs)
+        return self._scenes.scene
+
+    def _polygons_near(self, tile: Window) -> np.ndarray:
+        """Return the row numbers, ascending, of the polygons whose bounds touch a tile's."""
+        box = shapely.box(*window_bounds(tile, self._transform))
+        return np.sort(self._polygons.sindex.query(box))
+
+    def _clear_outside_part(self, array: np.ndarray, tile: Window) -> np.ndarray:
+        """Return the array with 0 (False) where a tile reaches beyond the part of the scene."""
+        rows = int(self._part.row_off + self._part.height - tile.row_off)
+        columns = int(self._part.col_off + self._part.width - tile.col_off)
+        if rows < array.shape[0] or columns < array.shape[1]:
+            array = array.copy()
+            array[max(rows, 0) :] = 0
+            array[:, max(columns, 0) :] = 0
+        return array
+
+    def _report(self) -> None:
+        if not self.num_images:
+            raise DatasetError(
+                "A scene must have valid pixels to train on. Received: "
+                f"{self.scene_path}, {self.tiles_without_valid_pixels} tiles, all without any. "
+                "Choose another part of the scene."
+            )
+        with_landslides = sum(
+            self._polygons_near(info["tile"]).size > 0 for info in self.image_info
+        )
+        logger.info(
+            "%s: %d tiles (%d near landslides), %d left out without a valid pixel",
+            self.scene_path.name,
+            self.num_images,
+            with_landslides,
+            self.tiles_without_valid_pixels,
+        )
