@@ -18,6 +18,7 @@ import shapely
 from affine import Affine
 from shapely.geometry.base import BaseGeometry
 
+from landslide_rcnn.geo.run_lengths import encode_mask
 from landslide_rcnn.geo.writing import NO_CRS_TAG, Grid
 
 DECIMALS = 3  # of a pixel's coordinates: exact for outlines of pixels
@@ -130,18 +131,4 @@ def run_lengths(shape: BaseGeometry, grid: Grid) -> list[int]:
         transform=Affine.translation(first_col, first_row),
         dtype="uint8",
     )
-    columns = np.zeros((mask.shape[1], mask.shape[0] + 2), np.int8)  # each with a 0 at both ends
-    columns[:, 1:-1] = mask.T
-    change = np.diff(columns, axis=1)
-    positions = [
-        (first_col + column) * int(grid.height) + first_row + row
-        for column, row in (np.nonzero(change == 1), np.nonzero(change == -1))
-    ]
-    starts, ends = positions
-    # A run down to the last row goes on in the next column where that begins with the first row.
-    goes_on = starts[1:] == ends[:-1]
-    starts = starts[np.concatenate([[True], ~goes_on])] if starts.size else starts
-    ends = ends[np.concatenate([~goes_on, [True]])] if ends.size else ends
-    borders = np.concatenate([[0], np.column_stack([starts, ends]).ravel(), [total]])
-    lengths = np.diff(borders).tolist()
-    return lengths[:-1] if lengths[-1] == 0 else lengths
+    return encode_mask(mask, grid.height, grid.width, first_row, first_col)
