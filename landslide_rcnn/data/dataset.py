@@ -18,25 +18,30 @@ Shape letters: H, W pixels; C channels; N instances; K classes with background 0
 """
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-from tqdm import tqdm
 
-from landslide_rcnn.errors import DatasetError, LandslideError
+from landslide_rcnn.data.checking import ImageFacts, check_images
+from landslide_rcnn.data.image_files import (
+    RASTER_SUFFIXES,
+    match_channels,
+    read_image_file,
+    read_valid_file,
+)
+from landslide_rcnn.data.leakage import find_duplicates
+from landslide_rcnn.data.places import Place, place_of
+from landslide_rcnn.data.problems import Problem, ProblemError, raise_if_stopping, warn_of
+from landslide_rcnn.errors import DatasetError
 from landslide_rcnn.geo.raster import Scene
+
+__all__ = ["Dataset", "match_channels", "read_image_file", "read_valid_file"]
 
 logger = logging.getLogger(__name__)
 
-RASTER_SUFFIXES = (".tif", ".tiff")
 SOURCE = "landslide"  # of the classes of the ready-made datasets
 MIN_LANDSLIDE_PIXELS = 10  # smaller connected pieces are drawing accidents or slivers at an edge
-
-# What reading a bad file raises, in this package and in the usual code of a user's `load_mask`.
-READING_ERRORS = (LandslideError, OSError, ValueError, IndexError, KeyError, cv2.error)
 
 
 class Dataset:
@@ -53,12 +58,15 @@ class Dataset:
         source_class_ids: Source name -> class ids, background included. Set by `prepare`.
         left_out_fragments: Image id -> number of mask fragments too small to be instances that
             the last `load_mask` of that image left out.
+        problems: What a reader met while it opened the files.
+        facts: Of every image, once `verify` has looked at them; else None.
         band_names: Names of the images' bands, in order; None if unknown.
         pixel_size_m: Ground resolution of the images, metres; None if unknown.
     """
 
     band_names: list[str] | None = None
     pixel_size_m: float | None = None
+    facts: list[ImageFacts] | None = None
 
     def __init__(self, class_map: Any = None) -> None:
         """`class_map` is accepted for matterport's signature and has no effect, as there."""
@@ -68,6 +76,7 @@ class Dataset:
         self.class_info: list[dict[str, Any]] = [{"source": "", "id": 0, "name": "BG"}]
         self.source_class_ids: dict[str, list[int]] = {}
         self.left_out_fragments: dict[int, int] = {}
+        self.problems: list[Problem] = []
 
     def add_class(self, source: str, class_id: int | str, class_name: str) -> None:
         """Add a class of a source; a class that the source already has is ignored.
@@ -173,12 +182,37 @@ class Dataset:
 
     def load_valid_mask(self, image_id: int) -> np.ndarray:
         """Return [H, W] bool, True = usable pixel. All of them, except in a GeoTIFF."""
-        path = self.image_info[image_id]["path"]
-        # A `load_image` of the user's own may make anything of the file: then every pixel counts.
-        reads_files = type(self).load_image is Dataset.load_image
-        if reads_files and Path(path or "").suffix.lower() in RASTER_SUFFIXES:
-            return read_valid_file(path)
+        if self._is_raster(image_id):
+            return read_valid_file(self._path_of(image_id))
         return np.ones(self.image_size(image_id), bool)
+
+    def load_place(self, image_id: int) -> Place | None:
+        """Return where on the ground an image lies; None where its file does not say."""
+        if not self._is_raster(image_id):
+            return None
+        path = self._path_of(image_id)
+        with Scene(path, allow_no_crs=True) as scene:
+            return None if scene.crs is None else place_of(scene, scene.window, str(path))
+
+    def find_problems(self, image_id: int, size: tuple[int, int] | None) -> list[Problem]:
+        """Return what is wrong with the labels of an image, beyond what loading them tells.
+
+        Args:
+            image_id: Whose labels they are; `load_mask` was called before.
+            size: (H, W) of the image, pixels; None where it cannot be read.
+        """
+        count = self.left_out_fragments.get(image_id, 0)
+        name = self.describe_image(image_id)
+        return [Problem("fragments", name, f"{count} left out")] if count else []
+
+    @property
+    def reads_files(self) -> bool:
+        """Whether images are their files' pixels: a `load_image` of the user's own may differ."""
+        return type(self).load_image is Dataset.load_image
+
+    def _is_raster(self, image_id: int) -> bool:
+        path = self.image_info[image_id]["path"]
+        return self.reads_files and Path(path or "").suffix.lower() in RASTER_SUFFIXES
 
     def image_size(self, image_id: int) -> tuple[int, int]:
         """Return (height, width) in pixels; reads the image the first time."""
@@ -206,41 +240,17 @@ class Dataset:
                 "A dataset needs at least one image. Received: 0 images. "
                 "Add images and call prepare()."
             )
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            checks = pool.map(lambda i: self._check_image(i, channel_count), self.image_ids)
-            bar = tqdm(checks, "Checking images", self.num_images, disable=not progress)
-            results = list(bar)
-        faults = [result for result in results if isinstance(result, str)]
-        if faults:
-            raise DatasetError(
-                f"Every image and mask must be readable and fit together. Received: {len(faults)} "
-                f"of {len(results)} that do not: {'; '.join(faults)}. Repair or remove them."
-            )
-        counts = {
-            "images": len(results),
-            "images_without_instances": sum(count == 0 for count in results),
-            "instances": sum(results),
+        self.facts = check_images(self, channel_count=channel_count, progress=progress)
+        problems = [problem for facts in self.facts for problem in facts.problems]
+        raise_if_stopping(problems, len(self.facts))
+        warn_of([*self.problems, *problems, *find_duplicates(self, self.facts)])
+        counts = [sum(facts.instances.values()) for facts in self.facts]
+        return {
+            "images": len(counts),
+            "images_without_instances": sum(count == 0 for count in counts),
+            "instances": sum(counts),
             "fragments_left_out": sum(self.left_out_fragments.values()),
         }
-        if counts["fragments_left_out"]:
-            logger.warning(
-                "%d mask fragments are too small: left out", counts["fragments_left_out"]
-            )
-        return counts
-
-    def _check_image(self, image_id: int, channel_count: int | None) -> int | str:
-        """Return the number of instances of a sound image, or what is wrong, with its name."""
-        try:
-            image = self.load_image(image_id)
-            if channel_count is not None:
-                match_channels(image, channel_count, self.describe_image(image_id))
-            masks, class_ids = self.load_mask(image_id)
-            valid = self.load_valid_mask(image_id)
-            self.check_sample(image_id, image, masks, class_ids, valid)
-        except READING_ERRORS as error:
-            name = self.describe_image(image_id)
-            return str(error) if name in str(error) else f"{name}: {error}"
-        return len(class_ids)
 
     def check_sample(
         self,
@@ -265,9 +275,11 @@ class Dataset:
         name = self.describe_image(image_id)
         size, class_ids = np.shape(image)[:2], np.asarray(class_ids)
         if np.ndim(masks) != 3 or np.shape(masks)[:2] != size or np.shape(valid) != size:
-            raise DatasetError(
-                f"{name}: image and masks must have one height and width. Received: image {size}, "
-                f"masks {np.shape(masks)}, valid mask {np.shape(valid)}. Redraw the mask."
+            raise ProblemError(
+                "size",
+                name,
+                f"image and masks must have one height and width. Received: image {size}, "
+                f"masks {np.shape(masks)}, valid mask {np.shape(valid)}. Redraw the mask.",
             )
         if np.shape(masks)[2] != len(class_ids):
             raise DatasetError(
@@ -276,15 +288,19 @@ class Dataset:
             )
         if np.issubdtype(np.asarray(image).dtype, np.floating):
             if not np.isfinite(image[valid]).all():
-                raise DatasetError(
-                    f"{name}: every valid pixel must be a number. Received: NaN or infinity. Set "
-                    "the file's nodata value, or override load_valid_mask."
+                raise ProblemError(
+                    "values",
+                    name,
+                    "every valid pixel must be a number. Received: NaN or infinity. Set "
+                    "the file's nodata value, or override load_valid_mask.",
                 )
         ids = np.abs(class_ids.astype(np.int64))
         if np.any(ids >= len(self.class_info)) or np.any(ids == 0):
-            raise DatasetError(
-                f"{name}: class ids must be 1 to {len(self.class_info) - 1} (negative = crowd). "
-                f"Received: {sorted(set(class_ids.tolist()))}. Add the class, or correct load_mask."
+            raise ProblemError(
+                "classes",
+                name,
+                f"class ids must be 1 to {len(self.class_info) - 1} (negative = crowd). "
+                f"Received: {sorted(set(class_ids.tolist()))}. Add it, or correct load_mask.",
             )
 
     def _path_of(self, image_id: int) -> Path:
@@ -295,73 +311,3 @@ class Dataset:
                 "Give add_image a path, or override load_image."
             )
         return Path(path)
-
-
-def read_image_file(path: str | Path) -> np.ndarray:
-    """Read an image file as [H, W, C], in its own dtype; colours are in RGB order.
-
-    GeoTIFFs (with or without CRS) give all their bands, other formats what they hold, less the
-    alpha channel of a PNG.
-
-    Raises:
-        DatasetError: The file is missing or unreadable.
-    """
-    path = Path(path)
-    if path.suffix.lower() in RASTER_SUFFIXES:
-        try:
-            with Scene(path, allow_no_crs=True) as scene:
-                return scene.read(scene.window)
-        except LandslideError as error:
-            raise DatasetError(str(error)) from error
-    try:
-        encoded = np.fromfile(path, np.uint8)  # not cv2.imread: it fails on non-ASCII Windows paths
-    except OSError as error:
-        raise DatasetError(
-            f"An image must be readable. Received: {path}: {error.strerror}. Correct the path."
-        ) from error
-    image = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED) if encoded.size else None
-    if image is None:
-        raise DatasetError(
-            f"An image must be readable. Received: {path} ({encoded.size} bytes), which is damaged "
-            "or not an image. Replace or remove it."
-        )
-    if image.ndim == 2:
-        return image[..., None]
-    return np.ascontiguousarray(image[..., 2::-1])  # BGR or BGRA -> RGB
-
-
-def match_channels(image: np.ndarray, channel_count: int, name: str) -> np.ndarray:
-    """Return an image with the wanted number of channels; grey is repeated to make three.
-
-    Args:
-        image: [H, W, C] or [H, W].
-        channel_count: The C wanted.
-        name: What messages call the image.
-
-    Raises:
-        DatasetError: It has another number of channels.
-    """
-    if image.ndim == 2:
-        image = image[..., None]
-    if image.shape[-1] == 1 and channel_count == 3:
-        return np.repeat(image, 3, axis=-1)
-    if image.shape[-1] != channel_count:
-        raise DatasetError(
-            f"{name}: an image must have IMAGE_CHANNEL_COUNT channels. Received: "
-            f"{image.shape[-1]} channels, IMAGE_CHANNEL_COUNT={channel_count}. "
-            f"Use IMAGE_CHANNEL_COUNT={image.shape[-1]}, or select bands in load_image."
-        )
-    return image
-
-
-def read_valid_file(path: str | Path) -> np.ndarray:
-    """Return [H, W] bool of a GeoTIFF, True = usable pixel.
-
-    Raises:
-        DatasetError: The file is missing or unreadable.
-    """
-    try:
-        with Scene(path, allow_no_crs=True) as scene:
-            return scene.read_valid(scene.window)
-    except LandslideError as error:
-        raise DatasetError(str(error)) from error

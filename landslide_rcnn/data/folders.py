@@ -1,37 +1,54 @@
 """The files of a folder of tiles: which image goes with which mask, and the parts of a split.
 
-Used by `data/readers.py`. Nothing is read but names and the table of the split.
+Used by `data/mask_folders.py`. Nothing is read but names and the table of the split. What is
+missing raises, or is noted where a list of problems is given and the rest is to be opened.
 """
 
 import csv
 import logging
-from collections.abc import Iterable
 from pathlib import Path
 
+from landslide_rcnn.data.image_files import IMAGE_SUFFIXES
+from landslide_rcnn.data.problems import Problem, name_some
 from landslide_rcnn.errors import DatasetError
 
 logger = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+IMAGE_FOLDERS, MASK_FOLDERS = ("image", "images", "img"), ("mask", "masks")
+NAMED = 10  # files in a message
 SPEC_FORMS = (
     "Use a folder of tiles, FOLDER or FOLDER#PART (image/ and mask/, or landslide/image, "
-    "landslide/mask and non-landslide/image), or a scene with its polygons, "
-    "SCENE.tif:POLYGONS.gpkg."
+    "landslide/mask and non-landslide/image), labels of COCO, VIA or labelme, FILE.json or their "
+    "folder, or a scene with its polygons, SCENE.tif:POLYGONS.gpkg."
 )
 
 
-def find_pairs(root: Path) -> list[tuple[Path, Path | None]]:
-    """Return (image, mask or None) of every tile of a folder, in the order of names."""
+def is_tile_folder(root: Path) -> bool:
+    """Whether a folder has one of the layouts of images with masks."""
+    return any(_folders(folder)[0] for folder in (root, root / "landslide", root / "non-landslide"))
+
+
+def find_pairs(root: Path, problems: list[Problem] | None = None) -> list[tuple[Path, Path | None]]:
+    """Return (image, mask or None) of every tile of a folder, in the order of names.
+
+    Args:
+        root: The folder.
+        problems: Gets the images without mask and the masks without image, which are then left
+            out; None: they raise.
+
+    Raises:
+        DatasetError: The folder has neither layout, or holds no images; see `problems`.
+    """
     if not root.is_dir():
         raise DatasetError(f"The folder of tiles must exist. Received: {root}. {SPEC_FORMS}")
-    landslide_images, landslide_masks = _image_and_mask_folders(root / "landslide")
-    other_images, _ = _image_and_mask_folders(root / "non-landslide")
-    plain_images, plain_masks = _image_and_mask_folders(root)
+    landslide_images, landslide_masks = _folders(root / "landslide")
+    other_images, _ = _folders(root / "non-landslide")
+    plain_images, plain_masks = _folders(root)
     if landslide_images or other_images:
-        pairs = _pair(landslide_images, landslide_masks)
+        pairs = _pair(landslide_images, landslide_masks, problems)
         pairs += [(path, None) for path in _images_in(other_images)]
     elif plain_images:
-        pairs = _pair(plain_images, plain_masks)
+        pairs = _pair(plain_images, plain_masks, problems)
     else:
         raise DatasetError(
             f"A folder of tiles needs images and masks. Received: {root}, without a folder "
@@ -45,11 +62,11 @@ def find_pairs(root: Path) -> list[tuple[Path, Path | None]]:
     return pairs
 
 
-def _image_and_mask_folders(root: Path) -> tuple[Path | None, Path | None]:
+def _folders(root: Path) -> tuple[Path | None, Path | None]:
     def first_of(*names: str) -> Path | None:
         return next((root / name for name in names if (root / name).is_dir()), None)
 
-    return first_of("image", "images"), first_of("mask", "masks")
+    return first_of(*IMAGE_FOLDERS), first_of(*MASK_FOLDERS)
 
 
 def _images_in(folder: Path | None) -> list[Path]:
@@ -62,7 +79,9 @@ def _images_in(folder: Path | None) -> list[Path]:
     )
 
 
-def _pair(images: Path | None, masks: Path | None) -> list[tuple[Path, Path | None]]:
+def _pair(
+    images: Path | None, masks: Path | None, problems: list[Problem] | None
+) -> list[tuple[Path, Path | None]]:
     """Pair images and masks by their names; each must have the other.
 
     Names are compared without suffix, and without `image_` and `mask_` before them, which is
@@ -72,17 +91,21 @@ def _pair(images: Path | None, masks: Path | None) -> list[tuple[Path, Path | No
     mask_of = _by_name(_images_in(masks), "mask_")
     without_mask = [path for name, path in image_of.items() if name not in mask_of]
     without_image = [path for name, path in mask_of.items() if name not in image_of]
-    if without_mask:
+    if problems is not None:
+        text = "no {} of the same name. Add it, or remove this file"
+        problems += [Problem("missing_mask", str(p), text.format("mask")) for p in without_mask]
+        problems += [Problem("missing_image", str(p), text.format("image")) for p in without_image]
+    elif without_mask:
         raise DatasetError(
             f"Every image needs a mask of the same name. Received: {len(without_mask)} without: "
-            f"{_name_some(without_mask)}. Add the masks (all 0 for no landslide)."
+            f"{name_some(without_mask, NAMED)}. Add the masks (all 0 for no landslide)."
         )
-    if without_image:
+    elif without_image:
         raise DatasetError(
             f"Every mask needs an image of the same name. Received: {len(without_image)} without: "
-            f"{_name_some(without_image)}. Add the images, or remove the masks."
+            f"{name_some(without_image, NAMED)}. Add the images, or remove the masks."
         )
-    return [(path, mask_of[name]) for name, path in image_of.items()]
+    return [(path, mask_of[name]) for name, path in image_of.items() if name in mask_of]
 
 
 def _by_name(paths: list[Path], prefix: str) -> dict[str, Path]:
@@ -100,7 +123,10 @@ def _by_name(paths: list[Path], prefix: str) -> dict[str, Path]:
 
 
 def select_part(
-    pairs: list[tuple[Path, Path | None]], split_path: Path, part: str
+    pairs: list[tuple[Path, Path | None]],
+    split_path: Path,
+    part: str,
+    problems: list[Problem] | None = None,
 ) -> list[tuple[Path, Path | None]]:
     """Return the pairs whose image the split file puts in `part`."""
     part_of = _read_split(split_path)
@@ -113,10 +139,13 @@ def select_part(
     present = {image.name for image, _ in pairs}
     missing = [file for file, its_part in part_of.items() if its_part == part]
     missing = [file for file in missing if file not in present]
-    if missing:
+    if missing and problems is not None:
+        text = f"is of part {part!r} by {split_path}, and missing. Add it, or remove its line"
+        problems += [Problem("missing_image", file, text) for file in missing]
+    elif missing:
         raise DatasetError(
             f"Every file of {split_path} must exist. Received: {len(missing)} missing of part "
-            f"{part!r}: {_name_some(missing)}. Add them, or remove their lines."
+            f"{part!r}: {name_some(missing, NAMED)}. Add them, or remove their lines."
         )
     unlisted = present - set(part_of)
     if unlisted:
@@ -124,7 +153,7 @@ def select_part(
             "%d images are in no part of %s: left out (%s)",
             len(unlisted),
             split_path,
-            _name_some(sorted(unlisted), 3),
+            name_some(sorted(unlisted), 3),
         )
     return [pair for pair in pairs if part_of.get(pair[0].name) == part]
 
@@ -145,10 +174,3 @@ def _read_split(split_path: Path) -> dict[str, str]:
             "Add a first line 'file,part'."
         )
     return {row["file"]: row["part"] for row in rows}
-
-
-def _name_some(names: Iterable[object], limit: int = 10) -> str:
-    """Return the first `limit` names, and how many more there are."""
-    names = [str(name) for name in names]
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

@@ -1,82 +1,82 @@
-"""Ready-made datasets: folders of tiles with mask images (a scene: `data/scenes.py`).
+"""Training data as people have them -> one kind of dataset: `open_dataset` and its table.
 
-Subclasses of `data/dataset.py`'s `Dataset`; `open_dataset` chooses between them by how the
-command line names training data. The class is always ("landslide", 1, "landslide").
-
-Shape letters: H, W pixels; C channels; N instances.
+What the data are is recognised from the files. Each reader has a file of its own: mask folders
+(`mask_folders.py`, Landslide4Sense among them), COCO, VIA and labelme (`coco.py`, `via.py`,
+`labelme.py`), and a scene with polygons (`scenes.py`).
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import cv2
-import numpy as np
-
-from landslide_rcnn.data.dataset import MIN_LANDSLIDE_PIXELS, SOURCE, Dataset, read_image_file
-from landslide_rcnn.data.folders import SPEC_FORMS, find_pairs, select_part
+from landslide_rcnn.data.annotated import AnnotatedDataset, Annotations, read_json
+from landslide_rcnn.data.classes import parse_classes
+from landslide_rcnn.data.coco import is_coco, read_coco
+from landslide_rcnn.data.dataset import Dataset
+from landslide_rcnn.data.folders import SPEC_FORMS, is_tile_folder
+from landslide_rcnn.data.labelme import is_labelme, read_labelme
+from landslide_rcnn.data.mask_folders import MaskFolderDataset
 from landslide_rcnn.data.scenes import SceneDataset
+from landslide_rcnn.data.via import is_via, read_via
 from landslide_rcnn.errors import DatasetError
 
+__all__ = ["MaskFolderDataset", "SceneDataset", "open_dataset"]
 
-class MaskFolderDataset(Dataset):
-    """Tiles as image files, their landslides as mask images of the same names.
+OPTIONS = {
+    "class": "the attribute that names the class (VIA, polygons)",
+    "classes": "LABEL[:CLASS],... in the order of the class ids (labels, polygons)",
+    "instances": "components or ids (masks)",
+    "images": "the folder of the images (labels)",
+}
 
-    A prefix `image_` or `mask_` is not part of a name (`image_12.png` goes with `mask_12.png`).
 
-    An instance is an 8-connected component of mask > 0; components of fewer than
-    `min_landslide_pixels` pixels are left out and counted (`left_out_fragments`).
+@dataclass(frozen=True)
+class Request:
+    """What to open.
 
-    Two layouts are understood, with `images/` and `masks/` as other spellings:
-        image/, mask/: every image has a mask, black where there is no landslide.
-        landslide/image/, landslide/mask/, non-landslide/image/: that of the Bijie dataset (Ji
-            et al. 2020); images of non-landslides have no mask.
+    Attributes:
+        spec: Without part and options.
+        part: Of a folder's split; None: all.
+        options: Those of `OPTIONS` that were named.
+        strict: Raise for single files at fault; else note them in `problems`.
+        tiles: How a scene is cut: `SceneDataset`'s tile_size, overlap, allow_no_crs.
     """
 
-    def __init__(self, min_landslide_pixels: int = MIN_LANDSLIDE_PIXELS) -> None:
-        """`min_landslide_pixels` is in pixels of the mask image."""
-        super().__init__()
-        self.min_landslide_pixels = min_landslide_pixels
-        self.add_class(SOURCE, 1, "landslide")
+    spec: str
+    part: str | None = None
+    options: dict[str, str] = field(default_factory=dict)
+    strict: bool = True
+    tiles: dict[str, Any] = field(default_factory=dict)
 
-    @classmethod
-    def from_folder(
-        cls,
-        root: str | Path,
-        part: str | None = None,
-        split_file: str = "split.csv",
-        *,
-        min_landslide_pixels: int = MIN_LANDSLIDE_PIXELS,
-    ) -> "MaskFolderDataset":
-        """List the tiles of a folder, prepared for use.
+    @property
+    def path(self) -> Path:
+        """The spec as a file or folder."""
+        return Path(self.spec)
 
-        Args:
-            root: The folder.
-            part: Which part of the split to take, e.g. "train". None takes every tile.
-            split_file: In `root`: a CSV table with the columns `file` and `part`.
-            min_landslide_pixels: Pixels; see the class.
+    @property
+    def classes(self) -> dict[str, str] | None:
+        """Label -> class name, as asked for."""
+        return parse_classes(self.options["classes"]) if "classes" in self.options else None
 
-        Raises:
-            DatasetError: The folder has neither layout, an image or a mask is missing, or the
-                part is not in the split.
-        """
-        root = Path(root)
-        pairs = find_pairs(root)
-        if part is not None:
-            pairs = select_part(pairs, root / split_file, part)
-        dataset = cls(min_landslide_pixels)
-        for image_path, mask_path in pairs:
-            dataset.add_image(SOURCE, image_path.stem, image_path, mask_path=mask_path)
-        dataset.prepare()
-        return dataset
 
-    def load_mask(self, image_id: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return masks [H, W, N] bool and class ids [N] int32, all 1."""
-        mask_path = self.image_info[image_id]["mask_path"]
-        if mask_path is None:
-            return super().load_mask(image_id)
-        landslide = (read_image_file(mask_path) > 0).any(axis=-1)
-        masks, left_out = split_components(landslide, self.min_landslide_pixels)
-        self.left_out_fragments[image_id] = left_out
-        return masks, np.ones(masks.shape[-1], np.int32)
+@dataclass(frozen=True)
+class Reader:
+    """One way to open training data.
+
+    Attributes:
+        name: For messages.
+        recognises: Whether it is for a request.
+        open: Request -> prepared dataset.
+        options: Those it takes.
+        has_parts: Whether it takes a part.
+    """
+
+    name: str
+    recognises: Callable[[Request], bool]
+    open: Callable[[Request], Dataset]
+    options: tuple[str, ...]
+    has_parts: bool = False
 
 
 def open_dataset(
@@ -86,60 +86,168 @@ def open_dataset(
     tile_size: int = 256,
     overlap: int = 0,
     allow_no_crs: bool = False,
+    strict: bool = True,
 ) -> Dataset:
     """Open training data as the command line names it.
 
     Args:
-        spec: `FOLDER`, `FOLDER#PART` (e.g. `bijie#train`) or `SCENE.tif:POLYGONS.gpkg`.
+        spec: One of
+            `FOLDER`, `FOLDER#PART` (e.g. `bijie#train`): images with masks;
+            `FILE.json`, or a folder with it: COCO or VIA labels;
+            `FOLDER` of labelme files;
+            `SCENE.tif:POLYGONS.gpkg`;
+            each with options after a question mark, e.g.
+            `scene.tif:map.gpkg?class=kind&classes=slide,flow`; see `OPTIONS`.
         part: The part of a folder's split, unless `spec` names it.
         tile_size: Side of a tile cut from a scene, pixels; folders have their own tiles.
         overlap: Of tiles cut from a scene, pixels.
         allow_no_crs: Take a scene without CRS in pixel coordinates.
+        strict: Raise where single files are missing or unreadable. Else they are noted in the
+            dataset's `problems`, for a report.
 
     Returns:
         A prepared dataset.
 
     Raises:
-        DatasetError: `spec` is neither, or the data are not usable.
+        DatasetError: `spec` is none of these, or the data are not usable.
         RasterError, GeoReferenceError: Scene or polygons are not usable.
     """
-    spec = str(spec)
+    tiles = dict(tile_size=tile_size, overlap=overlap, allow_no_crs=allow_no_crs)
+    request = _parse(str(spec), part, strict, tiles)
+    reader = next(reader for reader in READERS if reader.recognises(request))
+    others = sorted(set(request.options) - set(reader.options))
+    if others:
+        known = ", ".join(reader.options)
+        raise DatasetError(
+            f"Options of {reader.name} are {known}. Received: {', '.join(others)} in "
+            f"{str(spec)!r}. Leave them out."
+        )
+    if request.part is not None and not reader.has_parts:
+        raise DatasetError(
+            f"Only a folder of tiles has parts. Received: part={request.part!r} with "
+            f"{str(spec)!r}. Leave part out."
+        )
+    return reader.open(request)
+
+
+def _parse(spec: str, part: str | None, strict: bool, tiles: dict[str, Any]) -> Request:
+    """Take `PATH[#PART][?OPTION=VALUE&...]` apart."""
+    options: dict[str, str] = {}
+    place, mark, query = spec.partition("?")
+    if mark and not Path(spec).exists():
+        for pair in query.split("&"):
+            name, equals, value = pair.partition("=")
+            if name not in OPTIONS or not equals or not value:
+                forms = "; ".join(f"{name}={text}" for name, text in OPTIONS.items())
+                raise DatasetError(f"Options are {forms}. Received: {pair!r}. Correct it.")
+            options[name] = value
+        spec = place
     folder, hash_sign, named_part = spec.rpartition("#")
     if hash_sign and Path(folder).is_dir() and not Path(spec).exists():
         if part is not None and part != named_part:
             raise DatasetError(
                 f"A part is named once. Received: {spec!r} and part={part!r}. Leave one out."
             )
-        return MaskFolderDataset.from_folder(folder, named_part)
-    if Path(spec).is_dir():
-        return MaskFolderDataset.from_folder(spec, part)
+        spec, part = folder, named_part
+    return Request(spec, part, options, strict, tiles)
 
-    scene_path, polygons_path = _split_scene_spec(spec)
-    if part is not None:
+
+def _open_masks(request: Request) -> Dataset:
+    return MaskFolderDataset.from_folder(
+        request.path,
+        request.part,
+        instances=request.options.get("instances"),
+        strict=request.strict,
+    )
+
+
+def _open_labels(request: Request) -> Dataset:
+    is_folder = request.path.is_dir()
+    paths = _json_files(request.path) if is_folder else [request.path]
+    content = read_json(paths[0]) if len(paths) == 1 else None
+    known = [read for is_format, read in LABEL_FORMATS if is_format(content)]
+    if known:
+        found = known[0](content, paths[0], request.options.get("class"))
+    elif is_folder:
+        found = read_labelme(paths)
+    else:
         raise DatasetError(
-            f"Only a folder has parts. Received: part={part!r} with {spec!r}. Leave part out."
+            "Labels are JSON of COCO, VIA 1 or 2, or labelme. Received: "
+            f"{request.path}, which is none of them. {SPEC_FORMS}"
         )
+    folder = request.options.get("images")
+    return AnnotatedDataset.from_annotations(
+        found, classes=request.classes, image_folder=folder, strict=request.strict
+    )
+
+
+def _open_scene(request: Request) -> Dataset:
+    scene_path, polygons_path = _split_scene_spec(request.spec)
     return SceneDataset(
-        scene_path, polygons_path, tile_size=tile_size, overlap=overlap, allow_no_crs=allow_no_crs
+        scene_path,
+        polygons_path,
+        class_attribute=request.options.get("class"),
+        classes=request.classes,
+        **request.tiles,
     )
 
 
-def split_components(landslide: np.ndarray, min_pixels: int) -> tuple[np.ndarray, int]:
-    """Split a semantic mask into instances.
+def _json_files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
 
-    Args:
-        landslide: [H, W] bool.
-        min_pixels: 8-connected components smaller than this are left out.
 
-    Returns:
-        masks: [H, W, N] bool, in the order of their first pixels.
-        left_out: How many components were too small.
-    """
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        np.ascontiguousarray(landslide, np.uint8), connectivity=8, ltype=cv2.CV_32S
-    )
-    large = np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= min_pixels) + 1
-    return labels[..., None] == large, count - 1 - len(large)
+def _read_labelme_file(content: Any, path: Path, class_attribute: str | None) -> Annotations:
+    return read_labelme([path])
+
+
+def _read_coco_file(content: Any, path: Path, class_attribute: str | None) -> Annotations:
+    return read_coco(content, path)
+
+
+# How a JSON file is recognised and read.
+LABEL_FORMATS = (
+    (is_coco, _read_coco_file),
+    (is_labelme, _read_labelme_file),
+    (is_via, read_via),
+)
+
+# The first that recognises a request opens it; the last takes what is left.
+READERS = (
+    Reader(
+        "a folder of masks",
+        lambda request: is_tile_folder(request.path),
+        _open_masks,
+        ("instances",),
+        has_parts=True,
+    ),
+    Reader(
+        "a file of labels",
+        lambda request: request.path.is_file() and request.path.suffix.lower() == ".json",
+        _open_labels,
+        ("class", "classes", "images"),
+    ),
+    Reader(
+        "a folder of labels",
+        lambda request: bool(_json_files(request.path)),
+        _open_labels,
+        ("class", "classes", "images"),
+    ),
+    Reader(
+        "a folder",
+        lambda request: request.path.is_dir(),
+        _open_masks,  # says what a folder must hold
+        ("instances",),
+        has_parts=True,
+    ),
+    Reader(
+        "a scene with polygons",
+        lambda request: True,
+        _open_scene,
+        ("class", "classes"),
+    ),
+)
 
 
 def _split_scene_spec(spec: str) -> tuple[str, str]:

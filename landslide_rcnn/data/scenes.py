@@ -1,6 +1,7 @@
 """Tiles cut on the fly from a georeferenced scene, with landslides from polygons.
 
-A subclass of `data/dataset.py`'s `Dataset`. The class is always ("landslide", 1, "landslide").
+A subclass of `data/dataset.py`'s `Dataset`. The class is ("landslide", 1, "landslide"), unless an
+attribute of the polygons is chosen for it.
 
 Shape letters: H, W pixels of a tile; C channels; N instances.
 """
@@ -9,16 +10,21 @@ import logging
 import threading
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
+import pandas as pd
 import shapely
 from rasterio.windows import Window
 from rasterio.windows import bounds as window_bounds
 
+from landslide_rcnn.data.classes import LANDSLIDE, Classes, ClassTable
 from landslide_rcnn.data.dataset import MIN_LANDSLIDE_PIXELS, SOURCE, Dataset
+from landslide_rcnn.data.places import Place, place_of
+from landslide_rcnn.data.problems import Problem, name_some
 from landslide_rcnn.data.tiles import tile_grid
 from landslide_rcnn.errors import DatasetError
 from landslide_rcnn.geo.raster import Scene
-from landslide_rcnn.geo.vector import align_crs, rasterize_instances, read_polygons
+from landslide_rcnn.geo.vector import REPAIRED_ROWS, align_crs, rasterize_instances, read_polygons
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +50,8 @@ class SceneDataset(Dataset):
         window: Window | None = None,
         min_landslide_pixels: int = MIN_LANDSLIDE_PIXELS,
         allow_no_crs: bool = False,
+        class_attribute: str | None = None,
+        classes: Classes | None = None,
     ) -> None:
         """Cut the scene into tiles; prepared for use.
 
@@ -56,6 +64,10 @@ class SceneDataset(Dataset):
                 seen, even where it is smaller than a tile.
             min_landslide_pixels: See the class.
             allow_no_crs: Take scene and polygons in pixel coordinates.
+            class_attribute: The column of the polygons that names their class; None: all are
+                landslides.
+            classes: Which of its values are taken, as what; see `data/classes.py`. Polygons of
+                other values are left out, and said. None takes every value, in sorted order.
 
         Raises:
             RasterError, GeoReferenceError: Scene or polygons cannot be used.
@@ -66,13 +78,16 @@ class SceneDataset(Dataset):
         self.min_landslide_pixels = min_landslide_pixels
         self._allow_no_crs = allow_no_crs
         self._scenes = threading.local()  # a Scene is not thread-safe: each thread opens its own
-        self.add_class(SOURCE, 1, "landslide")
 
         scene = self._scene()
         self.band_names, self.pixel_size_m = list(scene.band_names), scene.pixel_size_m
         self._transform = scene.transform
         self._part = window or scene.window
-        self._polygons = align_crs(read_polygons(polygons_path), scene)
+        polygons, self._class_ids = self._classify(
+            read_polygons(polygons_path), Path(polygons_path), class_attribute, classes
+        )
+        self._polygons = align_crs(polygons, scene)
+        self._note_outside(scene, Path(polygons_path))
         self._polygons.sindex  # noqa: B018 - built now, in one thread
         self.tiles_without_valid_pixels = 0
         for tile in tile_grid(int(self._part.height), int(self._part.width), tile_size, overlap):
@@ -84,7 +99,7 @@ class SceneDataset(Dataset):
             )
             if scene.any_valid(tile):
                 name = f"{self.scene_path.name} row {tile.row_off} column {tile.col_off}"
-                self.add_image(SOURCE, name, self.scene_path, tile=tile)
+                self.add_image(SOURCE, name, self.scene_path, tile=tile, background=True)
             else:
                 self.tiles_without_valid_pixels += 1
         self.prepare()
@@ -122,7 +137,56 @@ class SceneDataset(Dataset):
         slivers = [label for label in kept if sizes[label] < self.min_landslide_pixels]
         self.left_out_fragments[image_id] = len(slivers)
         kept = np.setdiff1d(kept, slivers).astype(labels.dtype)
-        return labels[..., None] == kept, np.ones(len(kept), np.int32)
+        return labels[..., None] == kept, self._class_ids[near[kept - 1]]
+
+    def load_place(self, image_id: int) -> Place:
+        """Return where on the ground a tile lies."""
+        tile = self.image_info[image_id]["tile"]
+        return place_of(self._scene(), tile, str(self.scene_path.resolve()))
+
+    def _classify(
+        self,
+        polygons: gpd.GeoDataFrame,
+        path: Path,
+        attribute: str | None,
+        classes: Classes | None,
+    ) -> tuple[gpd.GeoDataFrame, np.ndarray]:
+        """Return the polygons of the chosen classes and their class ids [N] int32."""
+        repaired = polygons.attrs.get(REPAIRED_ROWS, [])
+        if repaired:
+            text = f"rows {name_some(repaired)} cross themselves"
+            self.problems.append(Problem("crossing", str(path), text))
+        if attribute is None:
+            ClassTable([LANDSLIDE]).declare(self)
+            return polygons, np.ones(len(polygons), np.int32)
+        if attribute not in polygons:
+            columns = ", ".join(name for name in polygons.columns if name != polygons.geometry.name)
+            raise DatasetError(
+                f"The attribute of the class must be a column of {path}. Received: "
+                f"{attribute!r}. Its columns are {columns or 'none'}."
+            )
+        labels = [None if pd.isna(value) else str(value) for value in polygons[attribute]]
+        table = ClassTable(sorted({label for label in labels if label is not None}), classes)
+        table.declare(self)
+        class_ids = np.array([table.id_of(label) or 0 for label in labels], np.int32)
+        if not class_ids.all():
+            others = {labels[row] for row in np.flatnonzero(class_ids == 0)}
+            text = (
+                f"{(class_ids == 0).sum()} polygons of {attribute} "
+                f"{name_some(sorted(map(str, others)))} left out"
+            )
+            self.problems.append(Problem("annotation", str(path), text))
+            logger.warning("%s: %s", path, text)
+        kept = class_ids > 0
+        return polygons[kept].reset_index(drop=True), class_ids[kept]
+
+    def _note_outside(self, scene: Scene, path: Path) -> None:
+        """Note the polygons that reach beyond the scene."""
+        frame = shapely.box(*scene.bounds)
+        rows = np.flatnonzero(~shapely.covered_by(self._polygons.geometry.array, frame))
+        if rows.size:
+            text = f"{rows.size} polygons reach beyond {scene.path} (rows {name_some(rows)})"
+            self.problems.append(Problem("outside", str(path), text))
 
     def _scene(self) -> Scene:
         if not hasattr(self._scenes, "scene"):

@@ -36,6 +36,7 @@ from landslide_rcnn.geo.writing import NO_CRS_TAG
 logger = logging.getLogger(__name__)
 
 DEFAULT_LAYER = "landslides"
+REPAIRED_ROWS = "repaired_rows"  # in `attrs` of what was read: rows that were invalid
 POLYGON_TYPES = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 # GeoPackage says "undefined" with a CRS of its own, geographic or engineering; other formats of
 # GDAL with an "unknown" engineering one. A projection made from parameters is "unknown" as well,
@@ -58,7 +59,7 @@ def read_polygons(
 
     Returns:
         Polygons and multipolygons with their attributes, numbered from 0. `crs` is None where
-        the file does not say one.
+        the file does not say one; `attrs` lists the rows that were repaired.
 
     Raises:
         RasterError: The file is missing, not local, or unreadable, or has no such layer.
@@ -123,9 +124,10 @@ def _only_polygons(table: gpd.GeoDataFrame, path: Path) -> gpd.GeoDataFrame:
         logger.warning("%s: %d of %d rows hold no polygon", path, (~kept).sum(), len(kept))
     if invalid.any():
         logger.warning("%s: %d invalid polygons were repaired", path, (invalid & kept).sum())
-    return table.set_geometry(gpd.GeoSeries(geometry, table.index, table.crs))[kept].reset_index(
-        drop=True
-    )
+    polygons = table.set_geometry(gpd.GeoSeries(geometry, table.index, table.crs))[kept]
+    polygons = polygons.reset_index(drop=True)
+    polygons.attrs[REPAIRED_ROWS] = np.flatnonzero(invalid[kept]).tolist()
+    return polygons
 
 
 def repaired(polygon: BaseGeometry) -> BaseGeometry:

@@ -13,11 +13,8 @@ from shapely.geometry import box
 
 from landslide_rcnn.config import Config
 from landslide_rcnn.data.batches import TrainingBatches
-from landslide_rcnn.data.readers import (
-    MaskFolderDataset,
-    open_dataset,
-    split_components,
-)
+from landslide_rcnn.data.mask_files import split_components
+from landslide_rcnn.data.readers import MaskFolderDataset, open_dataset
 from landslide_rcnn.data.scenes import SceneDataset
 from landslide_rcnn.errors import DatasetError, GeoReferenceError
 from tests.helpers.outside import data_file, needs_data
@@ -88,7 +85,7 @@ def test_the_bijie_layout(bijie, caplog):
         "instances": 3,
         "fragments_left_out": 1,
     }
-    assert "1 mask fragments are too small" in caplog.text
+    assert "1 samples with mask fragments too small" in caplog.text
     everything = MaskFolderDataset.from_folder(bijie, min_landslide_pixels=1)
     assert everything.load_mask(0)[0].shape == (20, 30, 3)
 
@@ -296,7 +293,9 @@ def test_open_dataset_opens_scenes(scene):
     dataset = open_dataset(f"{scene}/scene.tif:{scene}/landslides.gpkg", tile_size=50, overlap=10)
     assert isinstance(dataset, SceneDataset)
     assert dataset.num_images + dataset.tiles_without_valid_pixels == 3 * 4
-    with pytest.raises(DatasetError, match="Only a folder has parts. Received: part='train'"):
+    with pytest.raises(
+        DatasetError, match="Only a folder of tiles has parts. Received: part='train'"
+    ):
         open_dataset(f"{scene}/scene.tif:{scene}/landslides.gpkg", part="train")
     with pytest.raises(DatasetError, match="must exist.*without .*rivers.gpkg"):
         open_dataset(f"{scene}/scene.tif:{scene}/rivers.gpkg")
