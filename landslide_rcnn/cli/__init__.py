@@ -10,6 +10,7 @@ import warnings
 
 import click
 
+from landslide_rcnn.cli.dataset import dataset
 from landslide_rcnn.cli.demo import demo
 from landslide_rcnn.cli.detect import detect
 from landslide_rcnn.cli.evaluate import evaluate
@@ -25,5 +26,5 @@ def main() -> None:
     warnings.formatwarning = lambda message, *_, **__: f"Warning: {message}\n"
 
 
-for command in (demo, train, detect, fuse, evaluate):
+for command in (demo, dataset, train, detect, fuse, evaluate):
     main.add_command(command)

@@ -182,9 +182,16 @@ class AnnotatedDataset(Dataset):
             if outside > OUTSIDE_TOLERANCE_PX:
                 text = f"{region.name} reaches {outside:.0f} px outside of {size[0]} x {size[1]} px"
                 problems.append(Problem("outside", name, text))
-            if size == self.image_size(image_id) and not region.paint(*size).any():
+            if size == self.image_size(image_id) and _is_invisible(region, *size):
                 problems.append(Problem("annotation", name, f"{region.name} covers no pixel"))
         return problems
+
+
+def _is_invisible(region: Region, height: int, width: int) -> bool:
+    try:
+        return not region.paint(height, width).any()
+    except DatasetError:
+        return False  # `load_mask` says what is wrong
 
 
 def find_image(labels: Path, named: str, folder: str | Path | None = None) -> Path | None:

@@ -1,7 +1,8 @@
 """COCO JSON -> images with labels, and back.
 
-Read: polygons, run lengths in both spellings, crowds. A box without a segmentation is no outline
-and is left out, with a word. Written: compressed run lengths, so that not a pixel changes.
+Read: polygons (painted as COCO's own tools do), run lengths in both spellings, crowds. A box
+without a segmentation is no outline and is left out, with a word. Written: compressed run
+lengths, so that not a pixel changes.
 
 Source: the COCO data format, "object detection".
 Shape letters: H, W pixels; N instances.
@@ -17,10 +18,11 @@ import numpy as np
 from tqdm import tqdm
 
 from landslide_rcnn.data.annotated import AnnotatedImage, Annotations, collect
+from landslide_rcnn.data.coco_polygons import coco_polygon
 from landslide_rcnn.data.dataset import Dataset
 from landslide_rcnn.data.masks import extract_bboxes
 from landslide_rcnn.data.problems import Problem
-from landslide_rcnn.data.regions import Region, RunLengths, Shape, polygon
+from landslide_rcnn.data.regions import Region, RunLengths, Shape
 from landslide_rcnn.errors import DatasetError
 from landslide_rcnn.files import write_json
 from landslide_rcnn.geo.run_lengths import compress_counts, encode_mask
@@ -102,7 +104,9 @@ def _shapes(segmentation: Any) -> tuple[Shape, ...]:
         return (RunLengths(segmentation["counts"], height, width),)
     if any(len(ring) % 2 for ring in segmentation):
         raise DatasetError("a polygon is x, y, x, y, ... Received: an odd count of numbers")
-    return tuple(polygon(np.reshape(ring, (-1, 2))) for ring in segmentation)
+    return tuple(
+        coco_polygon(np.reshape(np.asarray(ring, np.float64), (-1, 2))) for ring in segmentation
+    )
 
 
 class CocoWriter:

@@ -58,6 +58,8 @@ class Dataset:
         source_class_ids: Source name -> class ids, background included. Set by `prepare`.
         left_out_fragments: Image id -> number of mask fragments too small to be instances that
             the last `load_mask` of that image left out.
+        instance_counts: How many instances, crowds included, each image has; known after
+            `verify`.
         problems: What a reader met while it opened the files.
         facts: Of every image, once `verify` has looked at them; else None.
         band_names: Names of the images' bands, in order; None if unknown.
@@ -76,6 +78,7 @@ class Dataset:
         self.class_info: list[dict[str, Any]] = [{"source": "", "id": 0, "name": "BG"}]
         self.source_class_ids: dict[str, list[int]] = {}
         self.left_out_fragments: dict[int, int] = {}
+        self.instance_counts: list[int] | None = None
         self.problems: list[Problem] = []
 
     def add_class(self, source: str, class_id: int | str, class_name: str) -> None:
@@ -245,6 +248,7 @@ class Dataset:
         raise_if_stopping(problems, len(self.facts))
         warn_of([*self.problems, *problems, *find_duplicates(self, self.facts)])
         counts = [sum(facts.instances.values()) for facts in self.facts]
+        self.instance_counts = counts
         return {
             "images": len(counts),
             "images_without_instances": sum(count == 0 for count in counts),

@@ -1,14 +1,14 @@
 """labelme: a JSON file an image -> images with labels.
 
-Read are polygon, rectangle, circle and mask; points and lines have no area and are left out, with
-a word. Shapes with one label and one group id are one instance. The image is the file that
-`imagePath` names, beside the labels, or `imageData` in them.
+Read are polygon, rectangle (oriented too), circle and mask; points and lines have no area and are
+left out, with a word. Shapes with one label and one group id are one instance. The image is the
+file that `imagePath` names, beside the labels, or `imageData` in them.
 
 A pixel belongs to a shape as in the masks that labelme makes of its files: corners are cut to whole
-pixels, and the pixels under the outline count. (By pixel centres, the landslides of small tiles
-would be several per cent smaller than in those masks.)
+pixels, and the pixels under the outline count. (By pixel centres, the landslides of Hokkaido's
+tiles would be 5 % smaller than in those masks.)
 
-Source: the JSON files that labelme 3 to 5 write. A circle is its centre and a point on it; a mask
+Source: the JSON files that labelme 3 to 6 write. A circle is its centre and a point on it; a mask
 is a PNG in base64 whose first pixel is at the first point.
 """
 
@@ -82,6 +82,7 @@ def _mask(shape: dict[str, Any]) -> Shape:
 
 SHAPES = {
     "polygon": _polygon,
+    "oriented_rectangle": _polygon,
     "rectangle": _rectangle,
     "circle": _circle,
     "mask": _mask,

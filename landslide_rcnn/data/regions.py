@@ -4,8 +4,8 @@ The readers of annotation files make them, `data/annotated.py` paints them. A pi
 outline that covers its centre, as in a scene (`geo/vector.py`); pixel (row 0, column 0) reaches
 from (0, 0) to (1, 1), x right and y down.
 
-Differs: COCO's own tools paint outlines up to half a pixel larger here and there. (labelme's rule
-is kept for its own files: `data/labelme.py`.)
+Formats whose own tools paint in another way are painted in that way: `data/coco_polygons.py`,
+`data/labelme.py`.
 
 Shape letters: H, W pixels of the image.
 """
@@ -54,8 +54,12 @@ class Outline:
         near = mask[top : max(bottom, top), left : max(right, left)]  # a view, cut at the image
         if near.size:
             table = gpd.GeoDataFrame(geometry=[self.geometry])
-            window = Window(left, top, near.shape[1], near.shape[0])
-            near |= rasterize_instances(table, window, Affine.identity()) > 0
+            # A frame of pixels that are cut off again: rasterio warns of a window at (0, 0).
+            frame = 2 if (left, top) == (1, 1) else 1
+            height, width = near.shape
+            window = Window(left - frame, top - frame, width + frame, height + frame)
+            painted = rasterize_instances(table, window, Affine.identity()) > 0
+            near |= painted[frame:, frame:]
 
     def outside_px(self, height: int, width: int) -> float:
         """Return how far it reaches outside an image, pixels."""

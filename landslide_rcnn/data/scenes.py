@@ -140,9 +140,12 @@ class SceneDataset(Dataset):
         return labels[..., None] == kept, self._class_ids[near[kept - 1]]
 
     def load_place(self, image_id: int) -> Place:
-        """Return where on the ground a tile lies."""
-        tile = self.image_info[image_id]["tile"]
-        return place_of(self._scene(), tile, str(self.scene_path.resolve()))
+        """Return where on the ground a tile lies, less what it does not see."""
+        tile, part = self.image_info[image_id]["tile"], self._part
+        right = min(tile.col_off + tile.width, part.col_off + part.width)
+        bottom = min(tile.row_off + tile.height, part.row_off + part.height)
+        seen = Window(tile.col_off, tile.row_off, right - tile.col_off, bottom - tile.row_off)
+        return place_of(self._scene(), seen, str(self.scene_path.resolve()))
 
     def _classify(
         self,

@@ -12,7 +12,10 @@ from pathlib import Path
 import keras
 
 from landslide_rcnn.config import Config
+from landslide_rcnn.data.checking import check_images
 from landslide_rcnn.data.dataset import Dataset
+from landslide_rcnn.data.leakage import CheckedDataset, find_leaks
+from landslide_rcnn.data.problems import name_some
 from landslide_rcnn.errors import DatasetError
 from landslide_rcnn.evaluation.datasets import sweep_dataset
 from landslide_rcnn.evaluation.pixels import metrics_dict
@@ -116,7 +119,7 @@ def train_model(
                 f"{name} data must hold at least one landslide. Received: {counts['images']} "
                 "images without any. Check masks or polygons, and the part."
             )
-    _warn_of_shared_images(train, val)
+    _warn_of_leaks(train, val)
     model = MaskRCNN("training", config, output_dir / "logs")
     model.class_names = list(train.class_names)
     model.pixel_size_m = train.pixel_size_m
@@ -159,19 +162,19 @@ def train_model(
     return TrainResult(path, epoch, threshold, metrics, report)
 
 
-def _warn_of_shared_images(train: Dataset, val: Dataset) -> None:
-    """Say how many images (tiles of a scene) are in both datasets."""
-
-    def images(dataset: Dataset) -> set:
-        infos = [info for info in dataset.image_info if info["path"] is not None]
-        return {(str(Path(info["path"]).resolve()), str(info.get("tile"))) for info in infos}
-
-    shared = len(images(train) & images(val))
-    if shared:
+def _warn_of_leaks(train: Dataset, val: Dataset) -> None:
+    """Say how many images (tiles of a scene) are in both datasets, or overlap."""
+    checked = [
+        CheckedDataset(name, dataset, dataset.facts or check_images(dataset, progress=False))
+        for name, dataset in (("training", train), ("validation", val))
+    ]
+    leaks = find_leaks(checked)
+    if leaks:
         logger.warning(
-            "%d of %d validation images are training images too: epoch, threshold and scores "
-            "chosen on them are optimistic. Name different parts, such as FOLDER#train and "
-            "FOLDER#val.",
-            shared,
+            "%d of %d validation images are training images too, or overlap them: epoch, "
+            "threshold and scores chosen on them are optimistic. Name different parts, such as "
+            "FOLDER#train and FOLDER#val. %s",
+            len(leaks),
             val.num_images,
+            name_some(leaks, sep="; "),
         )
