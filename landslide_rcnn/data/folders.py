@@ -87,8 +87,8 @@ def _pair(
     Names are compared without suffix, and without `image_` and `mask_` before them, which is
     how Landslide4Sense (Ghorbanzadeh et al. 2022) tells the two apart.
     """
-    image_of = _by_name(_images_in(images), "image_")
-    mask_of = _by_name(_images_in(masks), "mask_")
+    image_of = _by_name(_images_in(images), "image_", problems)
+    mask_of = _by_name(_images_in(masks), "mask_", problems)
     without_mask = [path for name, path in image_of.items() if name not in mask_of]
     without_image = [path for name, path in mask_of.items() if name not in image_of]
     if problems is not None:
@@ -108,11 +108,15 @@ def _pair(
     return [(path, mask_of[name]) for name, path in image_of.items() if name in mask_of]
 
 
-def _by_name(paths: list[Path], prefix: str) -> dict[str, Path]:
+def _by_name(paths: list[Path], prefix: str, problems: list[Problem] | None) -> dict[str, Path]:
     """Return name -> path; a name is that of the file without suffix and without `prefix`."""
     by_name: dict[str, Path] = {}
     for path in paths:
         name = path.stem.removeprefix(prefix)
+        if name in by_name and problems is not None:
+            text = f"its name without suffix is that of {by_name[name].name}. Rename one"
+            problems.append(Problem("names", str(path), text))
+            continue
         if name in by_name:
             raise DatasetError(
                 "Tiles are told apart by their names without suffix. Received: "

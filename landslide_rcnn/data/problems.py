@@ -35,6 +35,7 @@ KINDS = {
     "unreadable": Kind("unreadable or truncated files", True),
     "missing_image": Kind("labels or masks without their image", True),
     "missing_mask": Kind("images without their mask", True),
+    "names": Kind("files that cannot be told apart by their names", True),
     "size": Kind("image and labels of different size", True),
     "mask_values": Kind("mask values that are neither 0/1, 0/255 nor instance ids", True),
     "bands": Kind("images with another number of bands", True),
