@@ -19,6 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from landslide_rcnn.data.image_files import JPEG_SUFFIXES, check_jpeg, match_channels
+from landslide_rcnn.data.looks import look_of
 from landslide_rcnn.data.places import Place
 from landslide_rcnn.data.problems import Problem, ProblemError
 from landslide_rcnn.data.statistics import BandStatistics, statistics_of
@@ -45,6 +46,7 @@ class ImageFacts:
         background_px: Usable pixels outside of instances and crowds.
         digest: Of the pixels: equal for equal images.
         turned_digest: Of each band's values without their order: equal for turned images too.
+        look: `data/looks.py`'s; None without texture.
         statistics: Of the bands, over the usable pixels; None unless asked for.
         place: On the ground, as far as known; None unless asked for.
         problems: All that is wrong with it.
@@ -61,6 +63,7 @@ class ImageFacts:
     background_px: int = 0
     digest: str = ""
     turned_digest: str = ""
+    look: np.ndarray | None = None
     statistics: BandStatistics | None = None
     place: Place | None = None
     problems: tuple[Problem, ...] = ()
@@ -158,6 +161,7 @@ def _measure(
         background_px=int((valid & ~landslide & ~crowd).sum()),
         digest=_digest(image, sorted_values=False),
         turned_digest=_digest(image, sorted_values=True),
+        look=look_of(image, valid),
     )
 
 

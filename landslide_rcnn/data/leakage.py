@@ -1,9 +1,10 @@
 """Samples that are in a dataset twice, or in two datasets that should have nothing in common.
 
-Scores on data that a model has seen say nothing about new places. Four ways to share a sample are
+Scores on data that a model has seen say nothing about new places. Five ways to share a sample are
 found: the same file (or tile of a scene), the same pixels, the same pixels turned or mirrored
-(augmented copies written before splitting), and tiles that overlap on the ground. Images of one
-place that were resampled, or cut out without saying where, are not found.
+(augmented copies written before splitting), images that look the same (`data/looks.py`: resized,
+compressed, brightened), and tiles that overlap on the ground. Tiles that overlap without saying
+where they are, and copies both turned and resized, are not found.
 """
 
 from collections import defaultdict
@@ -19,6 +20,7 @@ import shapely
 
 from landslide_rcnn.data.augment import dihedral
 from landslide_rcnn.data.checking import ImageFacts
+from landslide_rcnn.data.looks import most_alike
 from landslide_rcnn.data.places import Place
 from landslide_rcnn.data.problems import Problem
 
@@ -56,6 +58,12 @@ def find_duplicates(dataset: Any, facts: Sequence[ImageFacts]) -> list[Problem]:
             if same is not None:
                 problems.append(Problem("duplicate", one.name, f"{how} {same.name}. Remove one"))
             seen.setdefault(one.digest, one)
+    said = {problem.name for problem in problems}
+    looks = [one.look for one in facts]
+    for position, other in most_alike(looks, looks, earlier_only=True).items():
+        if facts[position].name not in said:
+            text = f"looks like {facts[other].name}. Remove one, if they are of one place"
+            problems.append(Problem("duplicate", facts[position].name, text))
     return problems
 
 
@@ -64,7 +72,7 @@ def find_leaks(datasets: Sequence[CheckedDataset]) -> list[Problem]:
     problems = []
     for earlier, later in combinations(datasets, 2):
         shared = _same_files(earlier, later)
-        for find in (_same_pixels, _turned_pixels, _overlaps):
+        for find in (_same_pixels, _turned_pixels, _overlaps, _alike):
             shared = {**find(earlier, later), **shared}  # the first reason is the plainest
         problems += [
             Problem("leak", fact.name, f"({later.name}) {shared[fact.image_id]} ({earlier.name})")
@@ -109,6 +117,14 @@ def _turned_pixels(earlier: CheckedDataset, later: CheckedDataset) -> dict[int, 
                 found[fact.image_id] = text
                 break
     return found
+
+
+def _alike(earlier: CheckedDataset, later: CheckedDataset) -> dict[int, str]:
+    found = most_alike([f.look for f in later.facts], [f.look for f in earlier.facts])
+    return {
+        later.facts[position].image_id: f"looks like {earlier.facts[other].name}"
+        for position, other in found.items()
+    }
 
 
 def _by_values(facts: Iterable[ImageFacts]) -> dict[str, list[ImageFacts]]:

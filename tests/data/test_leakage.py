@@ -15,7 +15,8 @@ from rasterio.windows import Window
 
 from landslide_rcnn.cli import main
 from landslide_rcnn.data.checking import check_images
-from landslide_rcnn.data.leakage import CheckedDataset, find_leaks
+from landslide_rcnn.data.leakage import CheckedDataset, find_duplicates, find_leaks
+from landslide_rcnn.data.looks import look_of, most_alike
 from landslide_rcnn.data.readers import open_dataset
 from landslide_rcnn.data.scenes import SceneDataset
 from tests.helpers.outside import data_file, needs_data
@@ -77,6 +78,52 @@ def test_files_pixels_and_turned_pixels(tmp_path, train):
     assert leaks(open_dataset(train), open_dataset(train))["t0.png"] == (
         "(val) is the same file (train)"
     )
+
+
+def landscape(seed, size=(240, 360)):
+    """Something with large and small structures, as imagery has."""
+    rng = np.random.default_rng(seed)
+    layers = [cv2.GaussianBlur(rng.normal(size=(*size, 3)), (0, 0), s) * s for s in (20, 5, 1)]
+    return np.clip(120 + 40 * np.sum(layers, axis=0), 1, 255).astype(np.uint8)
+
+
+def test_copies_that_look_the_same(tmp_path):
+    train, val = tmp_path / "train", tmp_path / "val"
+    for index in range(12):
+        add(train, f"t{index}", landscape(index))
+        add(val, f"other{index}", landscape(100 + index))
+    add(val, "small", cv2.resize(landscape(1), (216, 144), interpolation=cv2.INTER_AREA))
+    jpeg = cv2.imencode(".jpg", landscape(2), [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
+    add(val, "jpeg", cv2.imdecode(jpeg, cv2.IMREAD_COLOR))
+    add(val, "bright", cv2.convertScaleAbs(landscape(3), alpha=1.2, beta=5))
+    found = leaks(open_dataset(train), open_dataset(val))
+    assert set(found) == {"small.png", "jpeg.png", "bright.png"}
+    for file, original in (("small", "t1"), ("jpeg", "t2"), ("bright", "t3")):
+        assert found[f"{file}.png"].endswith(f"{original}.png (train)")
+        assert "looks like" in found[f"{file}.png"]
+    dataset = open_dataset(val)
+    assert find_duplicates(dataset, check_images(dataset, progress=False)) == []
+    add(val, "zz", landscape(105)[::2, ::2])
+    dataset = open_dataset(val)
+    (problem,) = find_duplicates(dataset, check_images(dataset, progress=False))
+    assert "zz.png" in problem.name and "other5.png" in problem.text
+
+
+def test_slopes_borders_and_plain_tiles_are_not_alike():
+    rows, columns = np.mgrid[:90, :120]
+    valid = np.ones((90, 120), bool)
+    assert look_of(rows + 2 * columns + 1, valid) is None  # light from one side
+    assert look_of(np.full((90, 120, 3), 7), valid) is None
+    assert look_of(np.zeros((90, 120, 3)), valid) is None and look_of(rows + 1.0, ~valid) is None
+    looks = []
+    for seed in range(8):  # the black corner of a survey, in PNGs that do not say it
+        tile = landscape(seed, (90, 120))
+        tile[rows > columns] = 0
+        looks.append(look_of(tile, valid))
+    assert all(look is not None for look in looks)
+    assert most_alike(looks, looks, earlier_only=True) == {}
+    assert most_alike(looks, [*looks[3:], None]) == {i: i - 3 for i in range(3, 8)}
+    assert most_alike(looks, []) == {} == most_alike([], looks)
 
 
 def georeferenced(left, top, crs="EPSG:32648", size=2.0):
@@ -144,3 +191,5 @@ def test_bijies_counties_share_no_image(caplog):
     with caplog.at_level(logging.WARNING):
         parts = {part: open_dataset(data_file("bijie"), part=part) for part in ("val", "test")}
         assert leaks(parts["val"], parts["test"]) == {}
+    for dataset in parts.values():
+        assert find_duplicates(dataset, check_images(dataset, progress=False)) == []
