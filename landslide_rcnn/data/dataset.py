@@ -244,9 +244,10 @@ class Dataset:
                 "Add images and call prepare()."
             )
         self.facts = check_images(self, channel_count=channel_count, progress=progress)
-        problems = [problem for facts in self.facts for problem in facts.problems]
+        problems = list(self.problems)
+        problems += [problem for facts in self.facts for problem in facts.problems]
         raise_if_stopping(problems, len(self.facts))
-        warn_of([*self.problems, *problems, *find_duplicates(self, self.facts)])
+        warn_of([*problems, *find_duplicates(self, self.facts)])
         counts = [sum(facts.instances.values()) for facts in self.facts]
         self.instance_counts = counts
         return {

@@ -93,17 +93,17 @@ def raise_if_stopping(problems: Iterable[Problem], count: int | None = None) -> 
 
     Args:
         problems: Of all kinds.
-        count: Of how many images they are; None: not known yet.
+        count: How many images were looked at; None: none yet.
 
     Raises:
         DatasetError: There is at least one.
     """
     faults = [str(problem) for problem in problems if problem.stops]
     if faults:
-        of_all = "" if count is None else f" of {count}"
+        among = "" if count is None else f" among {count} images"
         raise DatasetError(
-            f"Every image and mask must be readable and fit together. Received: {len(faults)}"
-            f"{of_all} that do not: {'; '.join(faults)}. Repair or remove them."
+            f"Every image and mask must be readable and fit together. Received: {len(faults)} "
+            f"that do not{among}: {'; '.join(faults)}. Repair or remove them."
         )
 
 

@@ -119,6 +119,7 @@ def train_model(
                 f"{name} data must hold at least one landslide. Received: {counts['images']} "
                 "images without any. Check masks or polygons, and the part."
             )
+    _check_same_classes(train, val)
     _warn_of_leaks(train, val)
     model = MaskRCNN("training", config, output_dir / "logs")
     model.class_names = list(train.class_names)
@@ -160,6 +161,15 @@ def train_model(
         raise
     _, epoch, threshold, metrics = keep_best.best
     return TrainResult(path, epoch, threshold, metrics, report)
+
+
+def _check_same_classes(train: Dataset, val: Dataset) -> None:
+    if list(train.class_names) != list(val.class_names):
+        raise DatasetError(
+            "Training and validation data must have the same classes in the same order. Received: "
+            f"{', '.join(train.class_names[1:])} and {', '.join(val.class_names[1:])}. Name them, "
+            f"e.g. LABELS.json?classes={','.join(train.class_names[1:])}."
+        )
 
 
 def _warn_of_leaks(train: Dataset, val: Dataset) -> None:

@@ -168,7 +168,10 @@ def test_ambiguous_and_empty_folders(tmp_path):
 
 def test_a_mask_of_another_size_stops_verify(bijie):
     write_mask(bijie / "landslide/mask/b.png", size=(10, 10))
-    with pytest.raises(DatasetError, match=r"1 of 3 .*b.png: .*image \(20, 30\), masks \(10, 10"):
+    with pytest.raises(
+        DatasetError,
+        match=r"1 that do not among 3 images.*b.png: .*image \(20, 30\), masks \(10, 10",
+    ):
         MaskFolderDataset.from_folder(bijie).verify(progress=False)
 
 
@@ -327,3 +330,13 @@ def test_the_real_bijie_tiles():
     counts = open_dataset(BIJIE, part="val").verify(progress=False)
     assert counts["images"] == 50 and counts["fragments_left_out"] == 0
     assert counts["instances"] + counts["images_without_instances"] == 50
+
+
+def test_classes_must_be_the_same_in_training_and_validation(bijie, tmp_path):
+    from landslide_rcnn.workflows.train import train_model
+
+    train, val = MaskFolderDataset.from_folder(bijie), MaskFolderDataset.from_folder(bijie)
+    val.class_names = ["BG", "slide"]
+    config = Config(NUM_CLASSES=2, IMAGE_MIN_DIM=64, IMAGE_MAX_DIM=64)
+    with pytest.raises(DatasetError, match="Received: landslide and slide. Name them"):
+        train_model(config, train, val, tmp_path / "out", progress=False)
