@@ -100,10 +100,10 @@ def raise_if_stopping(problems: Iterable[Problem], count: int | None = None) -> 
     """
     faults = [str(problem) for problem in problems if problem.stops]
     if faults:
-        among = "" if count is None else f" among {count} images"
+        of_all = "" if count is None else f" of {count}"
         raise DatasetError(
-            f"Every image and mask must be readable and fit together. Received: {len(faults)} "
-            f"that do not{among}: {'; '.join(faults)}. Repair or remove them."
+            f"Every image and mask must be readable and fit together. Received: {len(faults)}"
+            f"{of_all} that do not: {'; '.join(faults)}. Repair or remove them."
         )
 
 

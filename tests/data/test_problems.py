@@ -151,7 +151,7 @@ def test_training_stops_before_it_begins_and_names_all(bad_masks):
     assert named == {
         file for file, kinds in IN_MASKS.items() if any(KINDS[kind].stops for kind in kinds)
     }
-    assert "14 that do not among 24 images" in str(caught.value)
+    assert "14 of 24 that do not" in str(caught.value)
 
 
 def test_training_warns_of_the_rest(tmp_path, caplog):

@@ -170,7 +170,7 @@ def test_a_mask_of_another_size_stops_verify(bijie):
     write_mask(bijie / "landslide/mask/b.png", size=(10, 10))
     with pytest.raises(
         DatasetError,
-        match=r"1 that do not among 3 images.*b.png: .*image \(20, 30\), masks \(10, 10",
+        match=r"1 of 3 .*b.png: .*image \(20, 30\), masks \(10, 10",
     ):
         MaskFolderDataset.from_folder(bijie).verify(progress=False)
 
