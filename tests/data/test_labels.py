@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from landslide_rcnn.data.checking import check_images
 from landslide_rcnn.data.coco import CocoWriter, write_coco_dataset
 from landslide_rcnn.data.coco_polygons import coco_polygon, polygon_mask
 from landslide_rcnn.data.dataset import Dataset
@@ -39,8 +40,8 @@ def box(y1, x1, y2, x2):
 
 def kinds(dataset):
     """What is wrong, as the check of every image finds it."""
-    dataset.verify(progress=False)
-    found = [*dataset.problems, *(p for facts in dataset.facts for p in facts.problems)]
+    facts = check_images(dataset, progress=False)
+    found = [*dataset.problems, *(problem for one in facts for problem in one.problems)]
     return [(problem.kind, problem.text) for problem in found]
 
 
@@ -494,8 +495,9 @@ def test_crossing_and_leaving_polygons_are_repaired_cut_and_said(tmp_path, caplo
     assert masks.shape[-1] == 2 and masks[..., 1].sum() == 5 * 10
     tie = masks[..., 0]
     assert tie[15, 10] and tie[15, 19] and not tie[10, 15] and not tie[19, 15]
+    found = kinds(dataset)
     with caplog.at_level(logging.WARNING):
-        found = kinds(dataset)
+        dataset.verify(progress=False)
     assert ("crossing", "annotation 1 crosses itself") in found
     assert ("outside", "annotation 2 reaches 15 px outside of 40 x 60 px") in found
     assert ("annotation", "annotation 3 covers no pixel") in found
