@@ -80,19 +80,19 @@ def test_files_pixels_and_turned_pixels(tmp_path, train):
     )
 
 
-def landscape(seed, size=(240, 360)):
+def landscape(seed, size=(120, 180)):
     """Something with large and small structures, as imagery has."""
     rng = np.random.default_rng(seed)
-    layers = [cv2.GaussianBlur(rng.normal(size=(*size, 3)), (0, 0), s) * s for s in (20, 5, 1)]
+    layers = [cv2.GaussianBlur(rng.normal(size=(*size, 3)), (0, 0), s) * s for s in (10, 3, 1)]
     return np.clip(120 + 40 * np.sum(layers, axis=0), 1, 255).astype(np.uint8)
 
 
 def test_copies_that_look_the_same(tmp_path):
     train, val = tmp_path / "train", tmp_path / "val"
-    for index in range(12):
+    for index in range(8):
         add(train, f"t{index}", landscape(index))
         add(val, f"other{index}", landscape(100 + index))
-    add(val, "small", cv2.resize(landscape(1), (216, 144), interpolation=cv2.INTER_AREA))
+    add(val, "small", cv2.resize(landscape(1), (108, 72), interpolation=cv2.INTER_AREA))
     jpeg = cv2.imencode(".jpg", landscape(2), [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
     add(val, "jpeg", cv2.imdecode(jpeg, cv2.IMREAD_COLOR))
     add(val, "bright", cv2.convertScaleAbs(landscape(3), alpha=1.2, beta=5))
