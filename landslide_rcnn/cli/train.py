@@ -59,7 +59,6 @@ def train(
         tile_size=int(config.IMAGE_MAX_DIM),
         overlap=int(config.IMAGE_MAX_DIM) // 4,
         allow_no_crs=no_crs,
-        strict=False,  # train_model names the faults of all files at once
     )
     train_set, val_set = open_dataset(train_data, **tiles), open_dataset(val_data, **tiles)
     import_keras_quietly()

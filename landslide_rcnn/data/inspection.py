@@ -53,6 +53,7 @@ class Inspection:
         images_without_instances: Of the readable ones.
         classes: Class name -> instances.
         crowds: Regions that mark groups.
+        from_scene: Images are tiles of a scene: a landslide on an edge counts in each of them.
         landslide_px: Usable pixels in instances.
         background_px: Usable pixels outside.
         areas: One histogram, or two where pixel sizes are known; none without instances.
@@ -70,6 +71,7 @@ class Inspection:
     images_without_instances: int
     classes: dict[str, int]
     crowds: int
+    from_scene: bool
     landslide_px: int
     background_px: int
     areas: list[Histogram]
@@ -135,6 +137,7 @@ def _summarise(checked: CheckedDataset, problems: list[Problem]) -> Inspection:
         images_without_instances=sum(not facts.instances for facts in sound),
         classes={name: instances[i] for i, name in enumerate(dataset.class_names) if i},
         crowds=sum(count for class_id, count in instances.items() if class_id < 0),
+        from_scene=any("tile" in info for info in dataset.image_info),
         landslide_px=sum(facts.landslide_px for facts in sound),
         background_px=sum(facts.background_px for facts in sound),
         areas=_histograms(sound, dataset),
@@ -230,6 +233,7 @@ def as_json(inspection: Inspection) -> dict[str, Any]:
         "instances": sum(inspection.classes.values()),
         "classes": inspection.classes,
         "crowds": inspection.crowds,
+        "from_scene": inspection.from_scene,
         "landslide_px": inspection.landslide_px,
         "background_px": inspection.background_px,
         "imbalance_ratio": inspection.imbalance_ratio,
@@ -271,7 +275,8 @@ def _overview_lines(found: Inspection) -> list[str]:
     rows = {
         "images": f"{found.images}, {found.images_without_instances} of them without a landslide",
         "instances": f"{sum(found.classes.values())}: {counted(found.classes)}"
-        + (f", and {found.crowds} crowds" if found.crowds else ""),
+        + (f", and {found.crowds} crowds" if found.crowds else "")
+        + (" (one that tiles' edges cut counts in each tile)" if found.from_scene else ""),
         "imbalance ratio": "no landslide pixel"
         if ratio is None
         else f"{ratio:.2f} non-landslide pixels to one of landslide "

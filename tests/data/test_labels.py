@@ -530,3 +530,28 @@ def test_hokkaidos_labelme_files_are_its_masks():
         theirs = masks.load_mask(image_id)[0].any(axis=-1)
         ious.append((ours & theirs).sum() / (ours | theirs).sum())
     assert np.mean(ious) > 0.999 and min(ious) > 0.999
+
+
+@needs_data("hokkaido")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "hokkaido",
+        "hokkaido/labelme",
+        "mars_mmls/val",
+        "bijie#val",
+        pytest.param("bijie", marks=pytest.mark.slow),
+        pytest.param("landslide4sense_rgb", marks=pytest.mark.slow),
+    ],
+)
+def test_real_sets_lose_no_pixel_on_the_way_to_coco_and_back(tmp_path, name):
+    dataset = open_dataset(f"{data_file('')}/{name}")
+    write_coco_dataset(dataset, tmp_path / "coco.json", progress=False)
+    back = open_dataset(tmp_path / "coco.json")
+    assert back.num_images == dataset.num_images
+    for image_id in dataset.image_ids:
+        assert back.describe_image(image_id).endswith(dataset.image_info[image_id]["path"].name)
+        masks, class_ids = dataset.load_mask(image_id)
+        masks_back, class_ids_back = back.load_mask(image_id)
+        np.testing.assert_array_equal(masks_back, masks)
+        np.testing.assert_array_equal(class_ids_back, class_ids)

@@ -264,6 +264,7 @@ def test_a_scene_in_square_metres_and_its_polygons(tmp_path, write_raster):
     assert metres == pytest.approx(4 * pixels, rel=1e-3)
     assert kinds_by_file(report) == {"map.gpkg": {"crossing", "outside"}}
     assert "rows 2 cross themselves" in done.output
+    assert report["from_scene"] and "counts in each tile" in done.output
     dataset = open_dataset(f"{spec}?class=kind&classes=slide", tile_size=100)
     assert dataset.class_names == ["BG", "slide"] and dataset.load_mask(0)[1].tolist() == [1, 1]
     both = open_dataset(f"{spec}?class=kind", tile_size=100)
