@@ -79,7 +79,10 @@ def test_importing_does_not_load_tensorflow(module):
     assert done.stdout.strip() == "False"
 
 
-@pytest.mark.parametrize("command", ["", "demo", "dataset", "train", "detect", "evaluate", "fuse"])
+COMMANDS = ("", "demo", "dataset", "train", "detect", "evaluate", "fuse", "factors")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_does_not_load_tensorflow(command):
     code = (
         "import sys\nfrom landslide_rcnn.cli import main\n"

@@ -14,6 +14,7 @@ from landslide_rcnn.cli.dataset import dataset
 from landslide_rcnn.cli.demo import demo
 from landslide_rcnn.cli.detect import detect
 from landslide_rcnn.cli.evaluate import evaluate
+from landslide_rcnn.cli.factors import factors
 from landslide_rcnn.cli.fuse import fuse
 from landslide_rcnn.cli.train import train
 
@@ -26,5 +27,5 @@ def main() -> None:
     warnings.formatwarning = lambda message, *_, **__: f"Warning: {message}\n"
 
 
-for command in (demo, dataset, train, detect, fuse, evaluate):
+for command in (demo, dataset, factors, train, detect, fuse, evaluate):
     main.add_command(command)

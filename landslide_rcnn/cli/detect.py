@@ -12,7 +12,12 @@ from landslide_rcnn.cli.options import (
 READING = (
     click.option("--bands", help="Bands of the scene in the weights' order, such as 3,2,1."),
     click.option("--resolution", type=float, help="Map at this size of a pixel, metres."),
-    click.option("--companion", "companions", multiple=True, help="Further bands: DEM, rivers."),
+    click.option(
+        "--companion",
+        "companions",
+        multiple=True,
+        help="Further bands: a raster, river lines, or DEM#FACTORS, such as dem.tif#slope,aspect.",
+    ),
     click.option("--companion-fill", type=float, help="Where a companion ends. Unset: no map."),
     click.option("--crs", help="Of a scene that says none, such as EPSG:32648."),
     no_crs_option,
@@ -88,7 +93,7 @@ def detect(scene, weights, output, overwrite, quiet, **given) -> None:
     reading = dict(
         bands=_parse_bands(given["bands"]),
         resolution_m=given["resolution"],
-        companions=[Companion(path, given["companion_fill"]) for path in given["companions"]],
+        companions=[Companion.parse(text, given["companion_fill"]) for text in given["companions"]],
         crs=given["crs"],
         allow_no_crs=given["no_crs"],
         allow_vrt=given["allow_vrt"],

@@ -15,6 +15,7 @@ import numpy as np
 from rasterio.windows import Window
 
 from landslide_rcnn.errors import ConfigError, RasterError
+from landslide_rcnn.geo.factors import open_factors
 from landslide_rcnn.geo.opening import LOCAL, Access, begins_like_a_raster, given_as, is_remote
 from landslide_rcnn.geo.rasterfile import open_file
 from landslide_rcnn.geo.resampled import Resampled
@@ -34,12 +35,23 @@ class Companion:
         fill: The value outside its cover; None = the scene's pixel is not usable there.
         resampling: "smooth", or "nearest" for classes.
         bands: Of a raster, 1-based, in this order; None = all but alpha.
+        factors: Not the raster's own bands but these factors, computed of it: those of terrain of
+            a DEM, or "ndvi" of imagery (`factors.open_factors`).
     """
 
     path: str | Path
     fill: float | None = None
     resampling: str = "smooth"
     bands: Sequence[int] | None = None
+    factors: Sequence[str] = ()
+
+    @classmethod
+    def parse(cls, text: str, fill: float | None = None) -> "Companion":
+        """Make one of what the command line says: `PATH`, or `PATH#FACTOR,FACTOR`."""
+        path, sign, factors = text.rpartition("#")
+        if not sign or Path(text).exists():
+            return cls(text, fill)
+        return cls(path, fill, factors=tuple(name.strip() for name in factors.split(",")))
 
     def __post_init__(self) -> None:
         if self.fill is not None and not math.isfinite(self.fill):
@@ -55,12 +67,21 @@ def open_companion(companion: Companion, grid: OnGrid, access: Access = LOCAL) -
     Raises:
         RasterError: It is neither a readable raster nor a readable vector file.
         GeoReferenceError: There is no way between its CRS and the grid's.
-        ConfigError: Bands or a fill are given for river lines.
+        ConfigError: Bands or a fill are given for river lines, or factors do not fit the raster.
+        RegistryError: There is no such factor.
     """
     if not is_remote(companion.path) and not Path(companion.path).exists():
         raise RasterError(
             f"A companion must be a file that exists. Received: {companion.path}. Correct the path."
         )
+    if companion.factors:
+        if companion.bands is not None or companion.resampling != "smooth":
+            raise ConfigError(
+                "Factors are computed of all of a raster, and smoothly. Received: bands="
+                f"{companion.bands}, resampling={companion.resampling} for {companion.path}. "
+                "Leave them out."
+            )
+        return open_factors(companion.path, companion.factors, grid, access)
     if not begins_like_a_raster(companion.path, access):
         if companion.bands is not None or companion.fill is not None:
             raise ConfigError(

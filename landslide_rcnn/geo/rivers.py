@@ -26,6 +26,7 @@ from landslide_rcnn.geo.opening import local_file, one_line
 from landslide_rcnn.geo.source import OnGrid, Source
 from landslide_rcnn.geo.windows import size_of
 
+RIVER_BAND = "river_level"
 SURFACE_M = 30  # the river itself reaches so far from its line: level 0
 BUFFERS_M = (200, 500, 1000, 2000)  # around the river's surface: levels 1 to 4
 BEYOND = len(BUFFERS_M) + 1
@@ -62,7 +63,7 @@ class RiverLevels(Source):
     def __init__(self, path: str | Path, grid: OnGrid) -> None:
         self.height, self.width = grid.height, grid.width
         self.crs, self.transform = grid.crs, grid.transform
-        self.dtype, self.band_names = np.dtype(np.uint8), ("river distance level",)
+        self.dtype, self.band_names = np.dtype(np.uint8), (RIVER_BAND,)
         if grid.crs is None:
             raise GeoReferenceError(
                 "Distances from rivers need a scene with a CRS. "

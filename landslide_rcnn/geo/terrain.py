@@ -23,7 +23,7 @@ from rasterio.windows import Window
 from landslide_rcnn.errors import GeoReferenceError, RasterError
 from landslide_rcnn.geo.measure import Ruler
 from landslide_rcnn.geo.opening import given_as
-from landslide_rcnn.geo.raster import Scene
+from landslide_rcnn.geo.rasterfile import open_file
 from landslide_rcnn.geo.regrid import read_on_grid
 from landslide_rcnn.geo.source import OnGrid, Source
 from landslide_rcnn.geo.windows import size_of
@@ -108,8 +108,9 @@ def curvatures(elevation: np.ndarray, steps_m: np.ndarray) -> tuple[np.ndarray, 
 LAYERS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "elevation_m": lambda elevation, steps_m: elevation[1:-1, 1:-1],
     "slope_deg": slope_deg,
-    "fall_east": lambda elevation, steps_m: fall(elevation, steps_m)[0],
-    "fall_north": lambda elevation, steps_m: fall(elevation, steps_m)[1],
+    # The aspect is where the ground falls to, clockwise from north.
+    "aspect_sin": lambda elevation, steps_m: fall(elevation, steps_m)[0],
+    "aspect_cos": lambda elevation, steps_m: fall(elevation, steps_m)[1],
     "profile_curvature": lambda elevation, steps_m: curvatures(elevation, steps_m)[0],
     "plan_curvature": lambda elevation, steps_m: curvatures(elevation, steps_m)[1],
 }
@@ -119,7 +120,7 @@ class TerrainLayers(Source):
     """Layers of terrain on a DEM's own grid, read by windows.
 
     Args:
-        dem: One band of metres, with a CRS; stays the caller's to close.
+        dem: One band of metres, with a CRS; closed together with this.
         names: Of `LAYERS`, in the order of the bands.
 
     Raises:
@@ -143,6 +144,10 @@ class TerrainLayers(Source):
         self.band_names = tuple(names)
         self._dem = dem
         self._ruler = Ruler(dem.crs)
+
+    def close(self) -> None:
+        """Close the DEM."""
+        self._dem.close()
 
     def _tile_inside(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         height, width = size_of(window)
@@ -189,9 +194,9 @@ class Terrain:
         self.height, self.width = grid.height, grid.width
         self._grid = grid
         with given_as("DEM"):
-            self._dem = Scene(dem_path)
+            self._dem = open_file(dem_path)
         try:
-            self._layers = TerrainLayers(self._dem, ("slope_deg", "fall_east", "fall_north"))
+            self._layers = TerrainLayers(self._dem, ("slope_deg", "aspect_sin", "aspect_cos"))
         except (RasterError, GeoReferenceError):
             self._dem.close()
             raise

@@ -208,7 +208,7 @@ def test_rivers_as_a_companion(tmp_path, scene_path):
     far = shapely.LineString([(100_000, 0), (100_000, 9_000_000)])
     rivers = write_lines(tmp_path / "rivers.gpkg", [line, far])
     with Scene(scene_path, companions=[Companion(rivers)]) as scene:
-        assert scene.band_names[-1] == "river distance level" and scene.dtype == np.uint8
+        assert scene.band_names[-1] == "river_level" and scene.dtype == np.uint8
         assert (scene.read(scene.window)[..., 3] == 0).all()  # all within 15 m
         assert scene.companion_report() == {str(rivers): 0}
     with pytest.raises(

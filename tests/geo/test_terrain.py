@@ -155,7 +155,7 @@ def test_slopes_of_a_dem_in_degrees(write_raster, latitude):
     transform = Affine(step, 0, 10, 0, -step, latitude + 5.5 * step)
     path = write_raster(elevation, "plane.tif", crs="EPSG:4326", transform=transform)
     with Scene(path) as dem:
-        layers = TerrainLayers(dem, ("slope_deg", "fall_east", "fall_north"))
+        layers = TerrainLayers(dem, ("slope_deg", "aspect_sin", "aspect_cos"))
         values = layers.read(Window(3, 3, 5, 5))
     np.testing.assert_allclose(values[..., 0], np.degrees(np.arctan(0.5)), rtol=1e-4)
     np.testing.assert_allclose(values[..., 1], -0.6, atol=1e-4)
