@@ -8,6 +8,7 @@ Shape letters: H, W pixels; C channels; K classes with background 0.
 """
 
 import ast
+import copy
 import difflib
 import warnings
 from inspect import getattr_static, isfunction, signature
@@ -17,6 +18,9 @@ import numpy as np
 
 from landslide_rcnn.config_rules import check, plain
 from landslide_rcnn.errors import ConfigError, RegistryError
+
+# The settings that bring bands to one scale: one value a channel.
+PIXEL_SCALE = ("MEAN_PIXEL", "STD_PIXEL")
 
 
 class Config:
@@ -168,6 +172,10 @@ class Config:
                 setattr(self, name, value)
         self.BATCH_SIZE = self.BATCH_SIZE or self.IMAGES_PER_GPU * self.GPU_COUNT
         channels = self.IMAGE_CHANNEL_COUNT
+        # Those that nobody set: made for RGB in bytes, and replaced by the data's in training.
+        self.default_pixels = [
+            name for name in PIXEL_SCALE if _is_default(name, getattr(self, name))
+        ]
         self.MEAN_PIXEL = _per_channel("MEAN_PIXEL", self.MEAN_PIXEL, channels)
         self.STD_PIXEL = _per_channel("STD_PIXEL", self.STD_PIXEL, channels)
         side = self.IMAGE_MIN_DIM if self.IMAGE_RESIZE_MODE == "crop" else self.IMAGE_MAX_DIM
@@ -184,6 +192,19 @@ class Config:
     def from_dict(settings: dict[str, Any]) -> "Config":
         """Make a Config from `to_dict`'s result. Settings it does not name keep defaults."""
         return Config(**settings)
+
+    def replaced(self, **settings: Any) -> "Config":
+        """Return a copy with other settings, checked together like a new one.
+
+        Raises:
+            ConfigError: A name is unknown, or values do not fit together.
+        """
+        kept = [name for name in setting_names() if name not in self.default_pixels]
+        new = copy.copy(self)
+        for name in self.default_pixels:
+            vars(new).pop(name)  # the class's own again, for another number of bands
+        Config.__init__(new, **{**{name: getattr(self, name) for name in kept}, **settings})
+        return new
 
     def display(self) -> None:
         """Print every setting and computed attribute, one a line."""
@@ -320,21 +341,33 @@ def parse_settings(assignments: list[str]) -> dict[str, Any]:
     return settings
 
 
+def warn_of_stand_ins(config: Config, stacklevel: int = 2) -> None:
+    """Say that bands are normalised by values made for RGB, where nobody gave theirs."""
+    channels = config.IMAGE_CHANNEL_COUNT
+    if config.default_pixels and channels != 3 and config.NORMALIZATION == "dataset":
+        stand_ins = " and ".join(
+            f"{getattr(config, name)[0]:.1f} for {name}" for name in config.default_pixels
+        )
+        warnings.warn(
+            f"{' and '.join(config.default_pixels)} have no values for {channels} bands: "
+            f"{stand_ins} stand in. Set them from your data; `landslide-rcnn train` "
+            "(workflows.train.train_model) does.",
+            stacklevel=stacklevel + 1,
+        )
+
+
+def _is_default(name: str, value: Any) -> bool:
+    return any(value is vars(base).get(name) for base in (Config, LandslideConfig))
+
+
 def _per_channel(name: str, value: Any, channels: int) -> np.ndarray:
     """Return [C] float32. One value serves every channel.
 
-    The RGB defaults of this file say nothing about other bands: their mean stands in, with a
-    warning, until the user gives values.
+    The RGB defaults of this file say nothing about other bands: their mean stands in.
     """
     array = np.atleast_1d(np.asarray(value, np.float32))
-    is_default = any(value is vars(base).get(name) for base in (Config, LandslideConfig))
-    if is_default and channels != 3:
+    if _is_default(name, value) and channels != 3:
         array = array.mean(keepdims=True)
-        warnings.warn(
-            f"{name} has no values for {channels} bands; {array[0]:.1f} stands in for each. "
-            f"Set {name} from your data.",
-            stacklevel=3,
-        )
     if array.shape == (1,):
         array = np.repeat(array, channels)
     if array.shape != (channels,):

@@ -137,7 +137,7 @@ def _joint_rules(c: Any, loss_names: list[str]) -> Iterator[tuple]:
 def plain(value: Any) -> Any:
     """Turn NumPy values, tuples and functions (into their names) into what JSON knows."""
     if isinstance(value, np.ndarray):
-        return [round(float(v), 6) for v in value]
+        return [float(f"{v:.7g}") for v in value]  # what float32 holds; curvatures are small
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, list | tuple):

@@ -18,7 +18,7 @@ from keras import ops
 
 from landslide_rcnn import weights as weight_files
 from landslide_rcnn.building import build_network
-from landslide_rcnn.config import Config
+from landslide_rcnn.config import Config, warn_of_stand_ins
 from landslide_rcnn.data.batches import TrainingBatches
 from landslide_rcnn.data.dataset import Dataset
 from landslide_rcnn.devices import replicas
@@ -58,6 +58,7 @@ class MaskRCNN(MatterportMethods):
                 f'mode must be "training" or "inference". Received: {mode!r}. Use one of these.'
             )
         self.mode, self.config, self.model_dir = mode, config, Path(model_dir)
+        warn_of_stand_ins(config)
         self._scope = replicas(config.GPU_COUNT if mode == "training" else 1)
         with self._scope():
             self.keras_model = build_network(config)

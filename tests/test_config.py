@@ -1,5 +1,8 @@
 """Settings: defaults, checks, and the way through a card."""
 
+import warnings
+
+import numpy as np
 import pytest
 
 from landslide_rcnn.config import (
@@ -9,6 +12,7 @@ from landslide_rcnn.config import (
     experiment_config,
     parse_settings,
     setting_names,
+    warn_of_stand_ins,
 )
 from landslide_rcnn.errors import ConfigError, RegistryError
 
@@ -73,9 +77,37 @@ def test_what_cannot_work_is_refused(settings, message):
 
 
 def test_bands_without_values_of_their_own_are_warned_about():
-    with pytest.warns(UserWarning, match="MEAN_PIXEL has no values for 5 bands"):
-        config = LandslideConfig(IMAGE_CHANNEL_COUNT=5)
+    config = LandslideConfig(IMAGE_CHANNEL_COUNT=5)
+    with pytest.warns(UserWarning, match="STD_PIXEL have no values for 5 bands: 114.8 for MEAN"):
+        warn_of_stand_ins(config)
     assert config.MEAN_PIXEL.shape == config.STD_PIXEL.shape == (5,)
+    with pytest.warns(UserWarning, match="^STD_PIXEL have no values for 5 bands: 57.6 for STD"):
+        warn_of_stand_ins(config.replaced(MEAN_PIXEL=range(5)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_stand_ins(LandslideConfig())
+        warn_of_stand_ins(config.replaced(NORMALIZATION="tile"))
+        warn_of_stand_ins(config.replaced(MEAN_PIXEL=range(5), STD_PIXEL=7))
+
+
+def test_a_replaced_setting_leaves_the_others():
+    class Mine(LandslideConfig):
+        NAME = "mine"
+        BACKBONE = "resnet50"
+
+    first = Mine(LEARNING_RATE=0.5, IMAGES_PER_GPU=3)
+    second = first.replaced(IMAGE_CHANNEL_COUNT=7)
+    assert type(second) is Mine and (second.NAME, second.BACKBONE) == ("mine", "resnet50")
+    assert (second.LEARNING_RATE, second.BATCH_SIZE) == (0.5, 3)
+    assert second.MEAN_PIXEL.shape == (7,) and second.IMAGE_SHAPE.tolist() == [256, 256, 7]
+    assert first.MEAN_PIXEL.shape == (3,) and first.IMAGE_CHANNEL_COUNT == 3
+    third = second.replaced(MEAN_PIXEL=range(7), STD_PIXEL=1e-5)
+    assert third.default_pixels == [] and second.default_pixels == ["MEAN_PIXEL", "STD_PIXEL"]
+    # Curvatures are that small, and must come back from a card.
+    again = LandslideConfig.from_dict(third.to_dict())
+    np.testing.assert_array_equal(again.STD_PIXEL, np.full(7, 1e-5, np.float32))
+    with pytest.raises(ConfigError, match="one value a channel.*7 values"):
+        third.replaced(IMAGE_CHANNEL_COUNT=3)
 
 
 def test_every_setting_survives_the_way_through_a_card():

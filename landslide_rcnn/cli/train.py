@@ -31,6 +31,18 @@ from landslide_rcnn.startup import import_keras_quietly
 @click.option("--layers", default="all", show_default=True, help="heads, 3+, 4+, 5+, all, a regex.")
 @click.option("--epochs", default=20, show_default=True, type=click.IntRange(1))
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop in time.")
+@click.option("--bands", help="Of the images, by number or name: 3,2,1 or red=1,dem=4,slope=6.")
+@click.option(
+    "--companion",
+    "companions",
+    multiple=True,
+    help="Further bands of a scene: a raster, river lines, or DEM#FACTORS, as in detect.",
+)
+@click.option(
+    "--normalize",
+    type=click.Choice(["data", "config"]),
+    help="Whose mean and deviation of each band. Unset: the data's, except for RGB in bytes.",
+)
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A Config attribute.")
 @no_crs_option
 @overwrite_option
@@ -45,6 +57,9 @@ def train(
     layers,
     epochs,
     minutes,
+    bands,
+    companions,
+    normalize,
     settings,
     no_crs,
     overwrite,
@@ -52,15 +67,20 @@ def train(
 ) -> None:
     """Train on labelled tiles, or on a scene with polygons."""
     from landslide_rcnn.config import experiment_config, parse_settings
+    from landslide_rcnn.data.bands import select_bands
     from landslide_rcnn.data.readers import open_dataset
+    from landslide_rcnn.geo.companions import Companion
 
     config = experiment_config(experiment, **parse_settings(list(settings)))
     tiles = dict(
         tile_size=int(config.IMAGE_MAX_DIM),
         overlap=int(config.IMAGE_MAX_DIM) // 4,
         allow_no_crs=no_crs,
+        companions=[Companion.parse(text) for text in companions],
     )
     train_set, val_set = open_dataset(train_data, **tiles), open_dataset(val_data, **tiles)
+    if bands is not None:
+        train_set, val_set = select_bands(train_set, bands), select_bands(val_set, bands)
     import_keras_quietly()
     from landslide_rcnn.workflows.train import train_model
 
@@ -73,6 +93,7 @@ def train(
         layers=layers,
         epochs=epochs,
         minutes=minutes,
+        normalize=normalize,
         overwrite=overwrite,
         progress=not quiet,
     )

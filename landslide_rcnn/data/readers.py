@@ -5,7 +5,7 @@ What the data are is recognised from the files. Each reader has a file of its ow
 `labelme.py`), and a scene with polygons (`scenes.py`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from landslide_rcnn.data.mask_folders import MaskFolderDataset
 from landslide_rcnn.data.scenes import SceneDataset
 from landslide_rcnn.data.via import is_via, read_via
 from landslide_rcnn.errors import DatasetError
+from landslide_rcnn.geo.companions import Companion
 
 __all__ = ["MaskFolderDataset", "SceneDataset", "open_dataset"]
 
@@ -40,7 +41,7 @@ class Request:
         part: Of a folder's split; None: all.
         options: Those of `OPTIONS` that were named.
         strict: Raise for single files at fault; else note them in `problems`.
-        tiles: How a scene is cut: `SceneDataset`'s tile_size, overlap, allow_no_crs.
+        tiles: How a scene is cut: `SceneDataset`'s tile_size, overlap, allow_no_crs, companions.
     """
 
     spec: str
@@ -86,6 +87,7 @@ def open_dataset(
     tile_size: int = 256,
     overlap: int = 0,
     allow_no_crs: bool = False,
+    companions: Sequence[Companion] = (),
     strict: bool = True,
 ) -> Dataset:
     """Open training data as the command line names it.
@@ -102,6 +104,7 @@ def open_dataset(
         tile_size: Side of a tile cut from a scene, pixels; folders have their own tiles.
         overlap: Of tiles cut from a scene, pixels.
         allow_no_crs: Take a scene without CRS in pixel coordinates.
+        companions: Further bands of a scene; images that are files have their own.
         strict: Raise where single files are missing or unreadable. Else they are noted in the
             dataset's `problems`, for a report.
 
@@ -113,6 +116,7 @@ def open_dataset(
         RasterError, GeoReferenceError: Scene or polygons are not usable.
     """
     tiles = dict(tile_size=tile_size, overlap=overlap, allow_no_crs=allow_no_crs)
+    tiles["companions"] = tuple(companions)
     request = _parse(str(spec), part, strict, tiles)
     reader = next(reader for reader in READERS if reader.recognises(request))
     others = sorted(set(request.options) - set(reader.options))

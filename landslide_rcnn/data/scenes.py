@@ -8,6 +8,7 @@ Shape letters: H, W pixels of a tile; C channels; N instances.
 
 import logging
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import geopandas as gpd
@@ -23,6 +24,7 @@ from landslide_rcnn.data.places import Place, place_of
 from landslide_rcnn.data.problems import Problem, name_some
 from landslide_rcnn.data.tiles import tile_grid
 from landslide_rcnn.errors import DatasetError
+from landslide_rcnn.geo.companions import Companion
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.vector import REPAIRED_ROWS, align_crs, rasterize_instances, read_polygons
 
@@ -50,6 +52,7 @@ class SceneDataset(Dataset):
         window: Window | None = None,
         min_landslide_pixels: int = MIN_LANDSLIDE_PIXELS,
         allow_no_crs: bool = False,
+        companions: Sequence[Companion] = (),
         class_attribute: str | None = None,
         classes: Classes | None = None,
     ) -> None:
@@ -64,6 +67,7 @@ class SceneDataset(Dataset):
                 seen, even where it is smaller than a tile.
             min_landslide_pixels: See the class.
             allow_no_crs: Take scene and polygons in pixel coordinates.
+            companions: Their bands follow the scene's own: a DEM, its factors, river lines.
             class_attribute: The column of the polygons that names their class; None: all are
                 landslides.
             classes: Which of its values are taken, as what; see `data/classes.py`. Polygons of
@@ -76,7 +80,7 @@ class SceneDataset(Dataset):
         super().__init__()
         self.scene_path = Path(scene_path)
         self.min_landslide_pixels = min_landslide_pixels
-        self._allow_no_crs = allow_no_crs
+        self._reading = dict(allow_no_crs=allow_no_crs, companions=tuple(companions))
         self._scenes = threading.local()  # a Scene is not thread-safe: each thread opens its own
 
         scene = self._scene()
@@ -193,7 +197,7 @@ class SceneDataset(Dataset):
 
     def _scene(self) -> Scene:
         if not hasattr(self._scenes, "scene"):
-            self._scenes.scene = Scene(self.scene_path, allow_no_crs=self._allow_no_crs)
+            self._scenes.scene = Scene(self.scene_path, **self._reading)
         return self._scenes.scene
 
     def _polygons_near(self, tile: Window) -> np.ndarray:

@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 
 from landslide_rcnn.config import Config
+from landslide_rcnn.data.bands import band_names_of
 from landslide_rcnn.data.checking import check_images
 from landslide_rcnn.data.dataset import Dataset
 from landslide_rcnn.data.leakage import CheckedDataset, find_leaks
@@ -22,6 +23,7 @@ from landslide_rcnn.evaluation.pixels import metrics_dict
 from landslide_rcnn.files import refuse_to_overwrite
 from landslide_rcnn.model import MaskRCNN
 from landslide_rcnn.weights import LoadReport, card_path
+from landslide_rcnn.workflows.fitting import fit_channels, fit_normalization
 from landslide_rcnn.workflows.progress import ProgressBar
 
 logger = logging.getLogger(__name__)
@@ -86,13 +88,14 @@ def train_model(
     epochs: int = 20,
     minutes: float | None = None,
     augmentation=None,
+    normalize: str | None = None,
     overwrite: bool = False,
     progress: bool = True,
 ) -> TrainResult:
     """Train a Mask R-CNN and keep the epoch that is best on the validation data.
 
     Args:
-        config: What to train, and how.
+        config: What to train, and how. Its IMAGE_CHANNEL_COUNT becomes that of the images.
         train: Prepared; must hold landslides. Flips and quarter turns are added.
         val: Prepared; must hold landslides.
         output_dir: Gets model.weights.h5, model.card.json and history.csv.
@@ -102,6 +105,8 @@ def train_model(
         epochs: Of training.
         minutes: Stop after this time, whatever `epochs` says.
         augmentation: An imgaug augmenter, on top of flips and quarter turns.
+        normalize: Where MEAN_PIXEL and STD_PIXEL come from: "data", "config", or None for the
+            data where nobody set them and the images are not RGB in bytes.
         overwrite: Replace results that are there.
         progress: Show progress bars on stderr.
 
@@ -112,6 +117,7 @@ def train_model(
     output_dir = Path(output_dir)
     path = output_dir / "model.weights.h5"
     refuse_to_overwrite(path, card_path(path), output_dir / "history.csv", overwrite=overwrite)
+    config = fit_channels(config, train)
     for name, dataset in (("Training", train), ("Validation", val)):
         counts = dataset.verify(progress=progress, channel_count=config.IMAGE_CHANNEL_COUNT)
         if not counts["instances"]:
@@ -121,11 +127,11 @@ def train_model(
             )
     _check_same_classes(train, val)
     _warn_of_leaks(train, val)
+    config = fit_normalization(config, train, normalize, progress=progress)
     model = MaskRCNN("training", config, output_dir / "logs")
     model.class_names = list(train.class_names)
     model.pixel_size_m = train.pixel_size_m
-    if train.band_names is not None:
-        model.bands = list(train.band_names)
+    model.bands = _band_names(train, config)
     report = None
     if weights != "none":
         # What this command leaves under the folder is its last training.
@@ -161,6 +167,12 @@ def train_model(
         raise
     _, epoch, threshold, metrics = keep_best.best
     return TrainResult(path, epoch, threshold, metrics, report)
+
+
+def _band_names(train: Dataset, config: Config) -> list[str]:
+    names = band_names_of(train)
+    # Grey that stands for three bands has one name.
+    return names if len(names) == config.IMAGE_CHANNEL_COUNT else names * 3
 
 
 def _check_same_classes(train: Dataset, val: Dataset) -> None:
