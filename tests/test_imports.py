@@ -79,7 +79,10 @@ def test_importing_does_not_load_tensorflow(module):
     assert done.stdout.strip() == "False"
 
 
-COMMANDS = ("", "demo", "dataset", "train", "detect", "evaluate", "fuse", "factors")
+COMMANDS = (
+    *("", "demo", "dataset", "factors", "tile", "split"),
+    *("train", "detect", "evaluate", "fuse"),
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -44,5 +44,54 @@ def no_crs_option(command):
     )(command)
 
 
+TILE_OPTIONS = (
+    click.option(
+        "--min-pixels",
+        default=10,
+        show_default=True,
+        type=click.IntRange(0),
+        help="Of a landslide's part in a tile.",
+    ),
+    click.option(
+        "--min-area",
+        default=0.0,
+        show_default=True,
+        type=click.FloatRange(0),
+        help="Of a landslide, m2.",
+    ),
+    click.option(
+        "--min-share",
+        default=0.0,
+        show_default=True,
+        type=click.FloatRange(0, 1),
+        help="Of a landslide (or a tile, if that is smaller) that the tile's edge may leave.",
+    ),
+    click.option(
+        "--left-out",
+        default="background",
+        show_default=True,
+        type=click.Choice(["background", "crowd"]),
+        help="What smaller ones are: background, or neither that nor landslide.",
+    ),
+)
+
+
+def tile_options(command):
+    """Add the options that say which landslides are instances of a scene's tiles."""
+    for option in reversed(TILE_OPTIONS):
+        command = option(command)
+    return command
+
+
+def instance_rules(given: dict):
+    """Take the values of `tile_options` out of a command's options; return the rules."""
+    from landslide_rcnn.data.tiles import InstanceRules
+
+    return InstanceRules(
+        given.pop("min_pixels"), given.pop("min_area"), given.pop("min_share"),
+        given.pop("left_out"),
+    )  # fmt: skip
+
+
 def quiet_option(command):
     return click.option("-q", "--quiet", is_flag=True, help="No progress bars.")(command)

@@ -3,10 +3,12 @@
 import click
 
 from landslide_rcnn.cli.options import (
+    instance_rules,
     no_crs_option,
     one_line_errors,
     overwrite_option,
     quiet_option,
+    tile_options,
 )
 from landslide_rcnn.startup import import_keras_quietly
 
@@ -44,6 +46,7 @@ from landslide_rcnn.startup import import_keras_quietly
     help="Whose mean and deviation of each band. Unset: the data's, except for RGB in bytes.",
 )
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A Config attribute.")
+@tile_options
 @no_crs_option
 @overwrite_option
 @quiet_option
@@ -64,6 +67,7 @@ def train(
     no_crs,
     overwrite,
     quiet,
+    **given,
 ) -> None:
     """Train on labelled tiles, or on a scene with polygons."""
     from landslide_rcnn.config import experiment_config, parse_settings
@@ -77,6 +81,7 @@ def train(
         overlap=int(config.IMAGE_MAX_DIM) // 4,
         allow_no_crs=no_crs,
         companions=[Companion.parse(text) for text in companions],
+        rules=instance_rules(given),
     )
     train_set, val_set = open_dataset(train_data, **tiles), open_dataset(val_data, **tiles)
     if bands is not None:

@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from landslide_rcnn.data.dataset import RASTER_SUFFIXES, Dataset, match_channels
+from landslide_rcnn.data.dataset import Dataset, match_channels
+from landslide_rcnn.data.image_files import RASTER_SUFFIXES
+from landslide_rcnn.data.places import Place
+from landslide_rcnn.data.problems import Problem
 from landslide_rcnn.data.statistics import BandStatistics, statistics_of
 from landslide_rcnn.errors import DatasetError
 from landslide_rcnn.geo.raster import Scene
@@ -56,6 +59,14 @@ class SelectedBands(Dataset):
     def load_valid_mask(self, image_id: int) -> np.ndarray:
         """Return the valid mask of the whole dataset's image."""
         return self.dataset.load_valid_mask(image_id)
+
+    def load_place(self, image_id: int) -> Place | None:
+        """Return where on the ground an image lies."""
+        return self.dataset.load_place(image_id)
+
+    def find_problems(self, image_id: int, size: tuple[int, int] | None) -> list[Problem]:
+        """Return what is wrong with the labels of the whole dataset's image."""
+        return self.dataset.find_problems(image_id, size)
 
     def image_size(self, image_id: int) -> tuple[int, int]:
         """Return (height, width), pixels."""
@@ -109,7 +120,7 @@ def band_names_of(dataset: Dataset) -> list[str]:
         return list(dataset.band_names)
     count = channels_and_dtype(dataset)[0]
     path = str(dataset.image_info[0]["path"] or "")
-    if path.lower().endswith(RASTER_SUFFIXES) and type(dataset).load_image is Dataset.load_image:
+    if path.lower().endswith(RASTER_SUFFIXES) and dataset.reads_files:
         with Scene(path, allow_no_crs=True) as scene:
             return list(scene.band_names)
     return ["red", "green", "blue"] if count == 3 else [f"band {i + 1}" for i in range(count)]

@@ -41,7 +41,6 @@ __all__ = ["Dataset", "match_channels", "read_image_file", "read_valid_file"]
 logger = logging.getLogger(__name__)
 
 SOURCE = "landslide"  # of the classes of the ready-made datasets
-MIN_LANDSLIDE_PIXELS = 10  # smaller connected pieces are drawing accidents or slivers at an edge
 
 
 class Dataset:

@@ -24,8 +24,12 @@ SPEC_FORMS = (
 
 
 def is_tile_folder(root: Path) -> bool:
-    """Whether a folder has one of the layouts of images with masks."""
-    return any(_folders(folder)[0] for folder in (root, root / "landslide", root / "non-landslide"))
+    """Whether a folder has one of the layouts of images with masks.
+
+    Images without masks may belong to a file of labels beside them (`landslide-rcnn tile`).
+    """
+    with_masks = any(all(_folders(folder)) for folder in (root, root / "landslide"))
+    return with_masks or bool(_folders(root / "non-landslide")[0])
 
 
 def find_pairs(root: Path, problems: list[Problem] | None = None) -> list[tuple[Path, Path | None]]:

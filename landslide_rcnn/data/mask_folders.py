@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from landslide_rcnn.data.dataset import MIN_LANDSLIDE_PIXELS, SOURCE, Dataset
+from landslide_rcnn.data.dataset import SOURCE, Dataset
 from landslide_rcnn.data.folders import find_pairs, select_part
 from landslide_rcnn.data.image_files import (
     HDF5_SUFFIXES,
@@ -18,6 +18,7 @@ from landslide_rcnn.data.image_files import (
     read_image_file,
 )
 from landslide_rcnn.data.mask_files import COMPONENTS, IDS, instances_of, read_mask_file
+from landslide_rcnn.data.tiles import MIN_LANDSLIDE_PIXELS
 from landslide_rcnn.errors import DatasetError
 
 

@@ -18,6 +18,7 @@ from landslide_rcnn.data.folders import SPEC_FORMS, is_tile_folder
 from landslide_rcnn.data.labelme import is_labelme, read_labelme
 from landslide_rcnn.data.mask_folders import MaskFolderDataset
 from landslide_rcnn.data.scenes import SceneDataset
+from landslide_rcnn.data.tiles import InstanceRules
 from landslide_rcnn.data.via import is_via, read_via
 from landslide_rcnn.errors import DatasetError
 from landslide_rcnn.geo.companions import Companion
@@ -41,7 +42,7 @@ class Request:
         part: Of a folder's split; None: all.
         options: Those of `OPTIONS` that were named.
         strict: Raise for single files at fault; else note them in `problems`.
-        tiles: How a scene is cut: `SceneDataset`'s tile_size, overlap, allow_no_crs, companions.
+        tiles: How a scene is cut and read: arguments of `SceneDataset`.
     """
 
     spec: str
@@ -88,6 +89,7 @@ def open_dataset(
     overlap: int = 0,
     allow_no_crs: bool = False,
     companions: Sequence[Companion] = (),
+    rules: InstanceRules | None = None,
     strict: bool = True,
 ) -> Dataset:
     """Open training data as the command line names it.
@@ -105,6 +107,7 @@ def open_dataset(
         overlap: Of tiles cut from a scene, pixels.
         allow_no_crs: Take a scene without CRS in pixel coordinates.
         companions: Further bands of a scene; images that are files have their own.
+        rules: Which landslides are instances of a scene's tiles.
         strict: Raise where single files are missing or unreadable. Else they are noted in the
             dataset's `problems`, for a report.
 
@@ -116,7 +119,7 @@ def open_dataset(
         RasterError, GeoReferenceError: Scene or polygons are not usable.
     """
     tiles = dict(tile_size=tile_size, overlap=overlap, allow_no_crs=allow_no_crs)
-    tiles["companions"] = tuple(companions)
+    tiles |= dict(companions=tuple(companions), rules=rules)
     request = _parse(str(spec), part, strict, tiles)
     reader = next(reader for reader in READERS if reader.recognises(request))
     others = sorted(set(request.options) - set(reader.options))

@@ -6,6 +6,7 @@ attribute of the polygons is chosen for it.
 Shape letters: H, W pixels of a tile; C channels; N instances.
 """
 
+import hashlib
 import logging
 import threading
 from collections.abc import Sequence
@@ -15,18 +16,22 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
+from affine import Affine
 from rasterio.windows import Window
 from rasterio.windows import bounds as window_bounds
+from shapely.geometry.base import BaseGeometry
 
 from landslide_rcnn.data.classes import LANDSLIDE, Classes, ClassTable
-from landslide_rcnn.data.dataset import MIN_LANDSLIDE_PIXELS, SOURCE, Dataset
+from landslide_rcnn.data.dataset import SOURCE, Dataset
 from landslide_rcnn.data.places import Place, place_of
 from landslide_rcnn.data.problems import Problem, name_some
-from landslide_rcnn.data.tiles import tile_grid
-from landslide_rcnn.errors import DatasetError
+from landslide_rcnn.data.tiles import InstanceRules, tile_grid
+from landslide_rcnn.errors import DatasetError, GeoReferenceError
 from landslide_rcnn.geo.companions import Companion
+from landslide_rcnn.geo.measure import area_m2
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.vector import REPAIRED_ROWS, align_crs, rasterize_instances, read_polygons
+from landslide_rcnn.geo.writing import Grid
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +40,8 @@ class SceneDataset(Dataset):
     """Tiles cut on the fly from a georeferenced scene, with landslides from polygons.
 
     A tile without landslides stays, since it teaches what a landslide is not; a tile without a
-    valid pixel is left out. A landslide cut by the edge of a tile stays, unless fewer than
-    `min_landslide_pixels` of its pixels are in the tile.
+    valid pixel is left out. Which landslides are instances of a tile is said by `InstanceRules`;
+    by default all are of which at least 10 pixels are in it.
 
     Attributes:
         tiles_without_valid_pixels: How many tiles were left out.
@@ -50,7 +55,7 @@ class SceneDataset(Dataset):
         tile_size: int = 256,
         overlap: int = 0,
         window: Window | None = None,
-        min_landslide_pixels: int = MIN_LANDSLIDE_PIXELS,
+        rules: InstanceRules | None = None,
         allow_no_crs: bool = False,
         companions: Sequence[Companion] = (),
         class_attribute: str | None = None,
@@ -65,7 +70,7 @@ class SceneDataset(Dataset):
             overlap: Of neighbouring tiles, pixels.
             window: The part of the scene to use; all of it if None. Nothing outside it is
                 seen, even where it is smaller than a tile.
-            min_landslide_pixels: See the class.
+            rules: Which landslides are instances of a tile; None: `InstanceRules()`.
             allow_no_crs: Take scene and polygons in pixel coordinates.
             companions: Their bands follow the scene's own: a DEM, its factors, river lines.
             class_attribute: The column of the polygons that names their class; None: all are
@@ -79,7 +84,7 @@ class SceneDataset(Dataset):
         """
         super().__init__()
         self.scene_path = Path(scene_path)
-        self.min_landslide_pixels = min_landslide_pixels
+        self.rules = rules or InstanceRules()
         self._reading = dict(allow_no_crs=allow_no_crs, companions=tuple(companions))
         self._scenes = threading.local()  # a Scene is not thread-safe: each thread opens its own
 
@@ -92,6 +97,7 @@ class SceneDataset(Dataset):
         )
         self._polygons = align_crs(polygons, scene)
         self._note_outside(scene, Path(polygons_path))
+        self._measure_polygons(scene)
         self._polygons.sindex  # noqa: B018 - built now, in one thread
         self.tiles_without_valid_pixels = 0
         for tile in tile_grid(int(self._part.height), int(self._part.width), tile_size, overlap):
@@ -129,7 +135,10 @@ class SceneDataset(Dataset):
         return self._clear_outside_part(self._scene().read_valid(tile), tile)
 
     def load_mask(self, image_id: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return masks [H, W, N] bool and class ids [N] int32, all 1, where polygons are."""
+        """Return masks [H, W, N] bool and class ids [N] int32, where polygons are.
+
+        Where the rules say so, what is no instance is one crowd, of the negative class id -1.
+        """
         tile = self.image_info[image_id]["tile"]
         near = self._polygons_near(tile)
         if near.size == 0:
@@ -137,11 +146,35 @@ class SceneDataset(Dataset):
         labels = rasterize_instances(self._polygons.iloc[near], tile, self._transform)
         labels = self._clear_outside_part(labels, tile)
         sizes = np.bincount(labels.ravel(), minlength=near.size + 1)
-        kept = [label for label in range(1, len(sizes)) if sizes[label]]
-        slivers = [label for label in kept if sizes[label] < self.min_landslide_pixels]
-        self.left_out_fragments[image_id] = len(slivers)
-        kept = np.setdiff1d(kept, slivers).astype(labels.dtype)
-        return labels[..., None] == kept, self._class_ids[near[kept - 1]]
+        is_kept = self.rules.kept(
+            sizes[1:],
+            self._whole_pixels[near],
+            self._area_m2[near],
+            ~shapely.covered_by(self._polygons.geometry.array[near], self._frame(tile)),
+            labels.size,
+        )
+        present = np.flatnonzero(sizes[1:]) + 1
+        kept = (np.flatnonzero(is_kept) + 1).astype(labels.dtype)
+        self.left_out_fragments[image_id] = len(present) - len(kept)
+        masks, class_ids = labels[..., None] == kept, self._class_ids[near[kept - 1]]
+        if self.rules.left_out == "crowd" and len(present) > len(kept):
+            rest = (labels > 0) & ~np.isin(labels, kept)
+            masks = np.concatenate([masks, rest[..., None]], axis=-1)
+            class_ids = np.append(class_ids, np.int32(-1))
+        return masks, class_ids
+
+    def landslides_digest(self) -> str:
+        """Return a digest of all outlines and their classes, to know the same ones again."""
+        digest = hashlib.sha256(self._class_ids.tobytes())
+        for outline in shapely.to_wkb(self._polygons.geometry.array):
+            digest.update(outline)
+        return digest.hexdigest()
+
+    def tile_grid(self, image_id: int) -> Grid:
+        """Return where the pixels of a tile lie."""
+        tile, scene = self.image_info[image_id]["tile"], self._scene()
+        transform = scene.transform * Affine.translation(tile.col_off, tile.row_off)
+        return Grid(int(tile.height), int(tile.width), scene.crs, transform)
 
     def load_place(self, image_id: int) -> Place:
         """Return where on the ground a tile lies, less what it does not see."""
@@ -187,6 +220,21 @@ class SceneDataset(Dataset):
         kept = class_ids > 0
         return polygons[kept].reset_index(drop=True), class_ids[kept]
 
+    def _measure_polygons(self, scene: Scene) -> None:
+        """Measure the whole landslides, as far as the rules need it."""
+        geometry = self._polygons.geometry
+        pixel_area = abs(self._transform.determinant)
+        self._whole_pixels = np.asarray(shapely.area(geometry.array)) / pixel_area
+        self._area_m2 = np.full(len(geometry), np.inf)
+        if self.rules.min_area_m2:
+            self._area_m2 = area_m2(geometry, scene.crs)
+            if np.isnan(self._area_m2).any():
+                raise GeoReferenceError(
+                    "A smallest area in square metres needs a scene with a CRS. Received: "
+                    f"min_area_m2={self.rules.min_area_m2} for {scene.path}. Use min_pixels, or "
+                    "give its CRS."
+                )
+
     def _note_outside(self, scene: Scene, path: Path) -> None:
         """Note the polygons that reach beyond the scene."""
         frame = shapely.box(*scene.bounds)
@@ -202,8 +250,10 @@ class SceneDataset(Dataset):
 
     def _polygons_near(self, tile: Window) -> np.ndarray:
         """Return the row numbers, ascending, of the polygons whose bounds touch a tile's."""
-        box = shapely.box(*window_bounds(tile, self._transform))
-        return np.sort(self._polygons.sindex.query(box))
+        return np.sort(self._polygons.sindex.query(self._frame(tile)))
+
+    def _frame(self, tile: Window) -> BaseGeometry:
+        return shapely.box(*window_bounds(tile, self._transform))
 
     def _clear_outside_part(self, array: np.ndarray, tile: Window) -> np.ndarray:
         """Return the array with 0 (False) where a tile reaches beyond the part of the scene."""

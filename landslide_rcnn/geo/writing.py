@@ -55,6 +55,57 @@ class Grid(NamedTuple):
         return Window(0, 0, self.width, self.height)
 
 
+def write_tile(
+    path: str | Path,
+    image: np.ndarray,
+    valid_mask: np.ndarray,
+    grid: Grid,
+    band_names: Sequence[str],
+) -> None:
+    """Write a small image as a GeoTIFF of its own, with its mask of usable pixels; atomically.
+
+    Args:
+        path: The final file.
+        image: [H, W, C], of a dtype that GeoTIFF has.
+        valid_mask: [H, W] bool.
+        grid: Where its pixels lie.
+        band_names: One a band.
+
+    Raises:
+        RasterError: The file cannot be written.
+    """
+    is_rgb = [name.lower() for name in band_names] == ["red", "green", "blue"]
+    profile = {
+        "driver": "GTiff",
+        "height": grid.height,
+        "width": grid.width,
+        "count": image.shape[-1],
+        "dtype": image.dtype.name,
+        "crs": grid.crs,
+        "transform": grid.transform,
+        "compress": "deflate",
+        # Else GDAL takes the last of four bands of bytes for an alpha channel.
+        "photometric": "RGB" if is_rgb else "MINISBLACK",
+        "ALPHA": "NO",
+    }
+    try:
+        # The mask is in the file, so that no tile can lose its own.
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), atomic_path(path) as partial:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                with rasterio.open(partial, "w", **profile) as dataset:
+                    dataset.write(np.moveaxis(image, -1, 0))
+                    dataset.write_mask(valid_mask)
+                    dataset.descriptions = tuple(band_names)
+                    if grid.crs is None:
+                        dataset.update_tags(**NO_CRS_TAG)
+    except RasterioError as error:
+        raise RasterError(
+            f"A tile must be writable. Received: {path} ({one_line(error)}). Check the folder's "
+            "permissions and the free space."
+        ) from error
+
+
 class RasterWriter:
     """Writes a GeoTIFF on a scene's grid, window by window; a context manager.
 

@@ -16,6 +16,7 @@ from landslide_rcnn.data.batches import TrainingBatches
 from landslide_rcnn.data.mask_files import split_components
 from landslide_rcnn.data.readers import MaskFolderDataset, open_dataset
 from landslide_rcnn.data.scenes import SceneDataset
+from landslide_rcnn.data.tiles import InstanceRules
 from landslide_rcnn.errors import DatasetError, GeoReferenceError
 from tests.helpers.outside import data_file, needs_data
 
@@ -244,7 +245,7 @@ def test_tiles_of_a_scene(scene):
 
 
 def test_slivers_are_left_out_and_counted(scene):
-    dataset = open_scene(scene, tile_size=50, min_landslide_pixels=60)
+    dataset = open_scene(scene, tile_size=50, rules=InstanceRules(60))
     assert dataset.load_mask(0)[0].sum(axis=(0, 1)).tolist() == [200]  # not the 10 x 5 px
     counts = dataset.verify(progress=False)
     assert counts["instances"] == 3 and counts["fragments_left_out"] == 1
