@@ -18,6 +18,7 @@ Shape letters: H, W pixels; C channels; N instances; K classes with background 0
 """
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ class Dataset:
             `verify`.
         problems: What a reader met while it opened the files.
         facts: Of every image, once `verify` has looked at them; else None.
+        split: The part of a split file that it is (`data/split_files.py`); None: all there is.
         band_names: Names of the images' bands, in order; None if unknown.
         pixel_size_m: Ground resolution of the images, metres; None if unknown.
     """
@@ -68,6 +70,7 @@ class Dataset:
     band_names: list[str] | None = None
     pixel_size_m: float | None = None
     facts: list[ImageFacts] | None = None
+    split: Any = None
 
     def __init__(self, class_map: Any = None) -> None:
         """`class_map` is accepted for matterport's signature and has no effect, as there."""
@@ -129,6 +132,18 @@ class Dataset:
             ]
             for source in self.sources
         }
+
+    def keep_images(self, kept: Sequence[bool]) -> None:
+        """Leave images out, for good, and number the others anew.
+
+        Args:
+            kept: One an image.
+        """
+        pairs = zip(self.image_info, kept, strict=True)
+        self.image_info = [info for info, is_kept in pairs if is_kept]
+        # What is known by the former numbers.
+        self._sizes, self.left_out_fragments, self.facts = {}, {}, None
+        self.prepare()
 
     def map_source_class_id(self, source_class_id: str) -> int:
         """Return the class id of a source's class, given as "source.id", e.g. "coco.12"."""

@@ -4,22 +4,24 @@ Used by `data/mask_folders.py`. Nothing is read but names and the table of the s
 missing raises, or is noted where a list of problems is given and the rest is to be opened.
 """
 
-import csv
 import logging
 from pathlib import Path
 
 from landslide_rcnn.data.image_files import IMAGE_SUFFIXES
 from landslide_rcnn.data.problems import Problem, name_some
+from landslide_rcnn.data.split_files import read_split
 from landslide_rcnn.errors import DatasetError
 
 logger = logging.getLogger(__name__)
 
 IMAGE_FOLDERS, MASK_FOLDERS = ("image", "images", "img"), ("mask", "masks")
+SPLIT_FILE = "split.csv"
 NAMED = 10  # files in a message
 SPEC_FORMS = (
     "Use a folder of tiles, FOLDER or FOLDER#PART (image/ and mask/, or landslide/image, "
     "landslide/mask and non-landslide/image), labels of COCO, VIA or labelme, FILE.json or their "
-    "folder, or a scene with its polygons, SCENE.tif:POLYGONS.gpkg."
+    "folder, or a scene with its polygons, SCENE.tif:POLYGONS.gpkg; each with #PART@SPLIT.csv "
+    "for a part of a split."
 )
 
 
@@ -137,7 +139,7 @@ def select_part(
     problems: list[Problem] | None = None,
 ) -> list[tuple[Path, Path | None]]:
     """Return the pairs whose image the split file puts in `part`."""
-    part_of = _read_split(split_path)
+    part_of = read_split(split_path)
     parts = sorted(set(part_of.values()))
     if part not in parts:
         raise DatasetError(
@@ -164,21 +166,3 @@ def select_part(
             name_some(sorted(unlisted), 3),
         )
     return [pair for pair in pairs if part_of.get(pair[0].name) == part]
-
-
-def _read_split(split_path: Path) -> dict[str, str]:
-    """Return file name -> part."""
-    if not split_path.is_file():
-        raise DatasetError(
-            f"A part needs a table of the split, with columns file and part. Received: no "
-            f"{split_path}. Add it, or use the whole folder."
-        )
-    with open(split_path, newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or not {"file", "part"} <= set(rows[0]):
-        columns = list(rows[0]) if rows else "no rows"
-        raise DatasetError(
-            f"A split needs the columns file and part. Received: {split_path} with {columns}. "
-            "Add a first line 'file,part'."
-        )
-    return {row["file"]: row["part"] for row in rows}

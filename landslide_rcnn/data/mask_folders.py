@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from landslide_rcnn.data.dataset import SOURCE, Dataset
-from landslide_rcnn.data.folders import find_pairs, select_part
+from landslide_rcnn.data.folders import SPLIT_FILE, find_pairs, select_part
 from landslide_rcnn.data.image_files import (
     HDF5_SUFFIXES,
     LANDSLIDE4SENSE_BANDS,
@@ -64,7 +64,7 @@ class MaskFolderDataset(Dataset):
         cls,
         root: str | Path,
         part: str | None = None,
-        split_file: str = "split.csv",
+        split_file: str = SPLIT_FILE,
         *,
         min_landslide_pixels: int = MIN_LANDSLIDE_PIXELS,
         instances: str | None = None,

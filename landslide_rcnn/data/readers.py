@@ -14,10 +14,11 @@ from landslide_rcnn.data.annotated import AnnotatedDataset, Annotations, read_js
 from landslide_rcnn.data.classes import parse_classes
 from landslide_rcnn.data.coco import is_coco, read_coco
 from landslide_rcnn.data.dataset import Dataset
-from landslide_rcnn.data.folders import SPEC_FORMS, is_tile_folder
+from landslide_rcnn.data.folders import SPEC_FORMS, SPLIT_FILE, is_tile_folder
 from landslide_rcnn.data.labelme import is_labelme, read_labelme
 from landslide_rcnn.data.mask_folders import MaskFolderDataset
 from landslide_rcnn.data.scenes import SceneDataset
+from landslide_rcnn.data.split_files import PartOfSplit, parse_part, take_part
 from landslide_rcnn.data.tiles import InstanceRules
 from landslide_rcnn.data.via import is_via, read_via
 from landslide_rcnn.errors import DatasetError
@@ -100,6 +101,7 @@ def open_dataset(
             `FILE.json`, or a folder with it: COCO or VIA labels;
             `FOLDER` of labelme files;
             `SCENE.tif:POLYGONS.gpkg`;
+            each with `#PART@SPLIT.csv` after it, a part of a split file, or `#1+2@SPLIT.csv`;
             each with options after a question mark, e.g.
             `scene.tif:map.gpkg?class=kind&classes=slide,flow`; see `OPTIONS`.
         part: The part of a folder's split, unless `spec` names it.
@@ -120,7 +122,8 @@ def open_dataset(
     """
     tiles = dict(tile_size=tile_size, overlap=overlap, allow_no_crs=allow_no_crs)
     tiles |= dict(companions=tuple(companions), rules=rules)
-    request = _parse(str(spec), part, strict, tiles)
+    spec, chosen = parse_part(str(spec))
+    request = _parse(spec, part, strict, tiles)
     reader = next(reader for reader in READERS if reader.recognises(request))
     others = sorted(set(request.options) - set(reader.options))
     if others:
@@ -134,7 +137,10 @@ def open_dataset(
             f"Only a folder of tiles has parts. Received: part={request.part!r} with "
             f"{str(spec)!r}. Leave part out."
         )
-    return reader.open(request)
+    dataset = reader.open(request)
+    if request.part is not None:
+        dataset.split = PartOfSplit(request.path / SPLIT_FILE, (request.part,))
+    return dataset if chosen is None else take_part(dataset, chosen)
 
 
 def _parse(spec: str, part: str | None, strict: bool, tiles: dict[str, Any]) -> Request:

@@ -35,6 +35,8 @@ class Card:
         threshold: Probability from which a pixel is landslide; chosen on validation data.
         pixel_size_m: Ground resolution of the training images in metres; None if unknown.
         metrics: Validation figures, by name.
+        split: "train" and "val" -> what of which split file they were: parts, kind, sha256, and
+            the file's copy beside the weights. Empty: no split was named.
         sha256: Of the weight file; filled when it is written.
         created: UTC time.
         software: Versions that made it.
@@ -47,6 +49,7 @@ class Card:
     threshold: float = 0.5
     pixel_size_m: float | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
+    split: dict[str, Any] = field(default_factory=dict)
     sha256: str = ""
     created: str = ""
     software: dict[str, str] = field(default_factory=dict)

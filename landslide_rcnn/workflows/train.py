@@ -8,6 +8,7 @@ import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -17,6 +18,7 @@ from landslide_rcnn.data.checking import check_images
 from landslide_rcnn.data.dataset import Dataset
 from landslide_rcnn.data.leakage import CheckedDataset, find_leaks
 from landslide_rcnn.data.problems import name_some
+from landslide_rcnn.data.split_files import copy_splits
 from landslide_rcnn.errors import DatasetError
 from landslide_rcnn.evaluation.datasets import sweep_dataset
 from landslide_rcnn.evaluation.pixels import metrics_dict
@@ -55,10 +57,14 @@ class KeepBest(keras.callbacks.Callback):
         model: What trains.
         dataset: Validation data.
         path: Of the weights.
+        split: `Card.split`.
     """
 
-    def __init__(self, model: MaskRCNN, dataset: Dataset, path: Path):
+    def __init__(
+        self, model: MaskRCNN, dataset: Dataset, path: Path, split: dict[str, Any] | None = None
+    ):
         super().__init__()
+        self.split = split or {}
         self.owner, self.dataset, self.path = model, dataset, path
         self.best: tuple[float, int, float, dict] | None = None  # F1, epoch, threshold, metrics
 
@@ -73,7 +79,10 @@ class KeepBest(keras.callbacks.Callback):
         if self.best is None or f1 > self.best[0]:
             self.best = (f1, epoch + 1, threshold, metrics)
             self.owner.save_weights(
-                self.path, threshold=threshold, metrics={"epoch": epoch + 1, **metrics}
+                self.path,
+                threshold=threshold,
+                metrics={"epoch": epoch + 1, **metrics},
+                split=self.split,
             )
 
 
@@ -98,7 +107,8 @@ def train_model(
         config: What to train, and how. Its IMAGE_CHANNEL_COUNT becomes that of the images.
         train: Prepared; must hold landslides. Flips and quarter turns are added.
         val: Prepared; must hold landslides.
-        output_dir: Gets model.weights.h5, model.card.json and history.csv.
+        output_dir: Gets model.weights.h5, model.card.json and history.csv, and a copy of the split
+            file where the data are parts of one.
         weights: "none", "imagenet", "coco", "last" (what lies in `output_dir`, which needs
             `overwrite`) or a file.
         layers: See `MaskRCNN.train`.
@@ -139,8 +149,9 @@ def train_model(
         report = model.load_weights(initial, by_name=True)
         model.epoch = 0  # these weights are where this training starts
         print(report)
-    keep_best = KeepBest(model, val, path)
     output_dir.mkdir(parents=True, exist_ok=True)
+    split = copy_splits({"train": train.split, "val": val.split}, output_dir / "model")
+    keep_best = KeepBest(model, val, path, split)
     callbacks = [keep_best, keras.callbacks.CSVLogger(str(output_dir / "history.csv"))]
     if progress:
         callbacks.append(ProgressBar())
