@@ -139,7 +139,7 @@ def read_column(path: str | Path, column: str) -> dict[str, str]:
     with open(path, newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     if not rows or not {"file", column} <= set(rows[0]):
-        columns = ", ".join(rows[0]) if rows else "no rows"
+        columns = list(rows[0]) if rows else "no rows"
         raise DatasetError(
             f"A split needs the columns file and {column}. Received: {path} with {columns}. "
             f"Add a first line 'file,{column}'."
