@@ -22,6 +22,8 @@ from landslide_rcnn.data.problems import Problem, ProblemError, raise_if_stoppin
 from landslide_rcnn.data.regions import OUTSIDE_TOLERANCE_PX, Region, WrongSizeError, decode_base64
 from landslide_rcnn.errors import DatasetError
 
+MAX_PIXELS = 1 << 30  # of an image in memory
+
 
 @dataclass(frozen=True)
 class AnnotatedImage:
@@ -149,7 +151,11 @@ class AnnotatedDataset(Dataset):
 
     def image_size(self, image_id: int) -> tuple[int, int]:
         """Return (height, width), pixels: as the labels say, else the image's own."""
-        return self.image_info[image_id]["size"] or super().image_size(image_id)
+        height, width = self.image_info[image_id]["size"] or super().image_size(image_id)
+        if height < 1 or width < 1 or height * width > MAX_PIXELS:  # before memory is asked for
+            text = f"its labels say {height} x {width} px. Export them again"
+            raise ProblemError("size", self.describe_image(image_id), text)
+        return height, width
 
     def load_mask(self, image_id: int) -> tuple[np.ndarray, np.ndarray]:
         """Return masks [H, W, N] bool and class ids [N] int32, negative for crowds."""
@@ -182,7 +188,7 @@ class AnnotatedDataset(Dataset):
             if outside > OUTSIDE_TOLERANCE_PX:
                 text = f"{region.name} reaches {outside:.0f} px outside of {size[0]} x {size[1]} px"
                 problems.append(Problem("outside", name, text))
-            if size == self.image_size(image_id) and _is_invisible(region, *size):
+            if size == (info["size"] or size) and _is_invisible(region, *size):
                 problems.append(Problem("annotation", name, f"{region.name} covers no pixel"))
         return problems
 

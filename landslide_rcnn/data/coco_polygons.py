@@ -15,11 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from landslide_rcnn.data.regions import Outline, polygon
-from landslide_rcnn.errors import DatasetError
 from landslide_rcnn.geo.run_lengths import decode_mask
 
 FINER = 5  # steps of the walk a pixel
-MAX_DISTANCE_PX = 1e6  # from the image's corner: a walk that far is a fault, or an attack
 
 
 @dataclass(frozen=True)
@@ -46,10 +44,6 @@ def coco_polygon(points: np.ndarray) -> CocoPolygon:
     Raises:
         DatasetError: The points enclose no area, or are far from any image.
     """
-    if np.size(points) and np.abs(points).max() > MAX_DISTANCE_PX:
-        raise DatasetError(
-            f"a polygon reaches {np.abs(points).max():.3g} px from its image's corner"
-        )
     checked = polygon(points)
     ring = tuple((float(x), float(y)) for x, y in points)
     return CocoPolygon(checked.geometry, checked.crossed, ring)

@@ -28,6 +28,7 @@ from landslide_rcnn.geo.run_lengths import decode_mask
 from landslide_rcnn.geo.vector import rasterize_instances, repaired
 
 CIRCLE_SEGMENTS = 64  # of a quarter: the outline is within 0.01 % of the radius
+MAX_DISTANCE_PX = 1e6  # from the image's corner: further is a fault, or an attack on the memory
 OUTSIDE_TOLERANCE_PX = 1.0  # tools let people click on the far edge of the last pixel
 
 
@@ -199,6 +200,9 @@ def _numbers(values: Sequence) -> np.ndarray:
         raise DatasetError(f"coordinates must be numbers. Received: {error}") from error
     if not np.isfinite(array).all():
         raise DatasetError("coordinates must be finite numbers. Received: NaN or infinity")
+    furthest = np.abs(array).max(initial=0)
+    if furthest > MAX_DISTANCE_PX:
+        raise DatasetError(f"coordinates reach {furthest:.3g} px from the image's corner")
     return array
 
 

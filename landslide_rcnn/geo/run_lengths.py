@@ -56,16 +56,16 @@ def decode_mask(counts: list[int] | str | bytes, height: int, width: int) -> np.
     """
     if isinstance(counts, str | bytes):
         counts = expand_text(counts)
-    lengths = np.asarray(counts)
-    is_whole = lengths.ndim == 1 and lengths.dtype.kind in "iu"
+    is_whole = isinstance(counts, list) and all(isinstance(count, int) for count in counts)
+    lengths = np.array(counts if is_whole else [], object)  # sums of any size
     if not is_whole or (lengths < 0).any() or lengths.sum() != int(height) * int(width):
         raise DatasetError(
             "Run lengths must be whole numbers that add up to height x width. Received: "
-            f"{lengths.size} numbers{f', sum {lengths.sum()}' if is_whole else ''}, for "
-            f"{height} x {width} px. Export the annotation again."
+            f"{f'{len(lengths)} numbers, sum {lengths.sum()}' if is_whole else 'something else'}, "
+            f"for {height} x {width} px. Export the annotation again."
         )
-    values = np.arange(lengths.size) % 2 == 1
-    return np.repeat(values, lengths).reshape(int(width), int(height)).T
+    values = np.arange(len(lengths)) % 2 == 1
+    return np.repeat(values, lengths.astype(np.int64)).reshape(int(width), int(height)).T
 
 
 def compress_counts(counts: list[int]) -> str:

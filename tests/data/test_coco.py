@@ -193,3 +193,13 @@ def test_wrong_options_are_refused(tmp_path, query, text):
     path = write_json(tmp_path / "labels.json", coco([]))
     with pytest.raises(DatasetError, match=text):
         open_dataset(f"{path}?{query}")
+
+
+@pytest.mark.parametrize("size", [(-1, 60), (10**12, 60)])
+def test_impossible_sizes_are_a_problem_before_memory_is_asked_for(tmp_path, size):
+    write_image(tmp_path / "a.png")
+    content = coco([{"segmentation": [[5, 2, 15, 2, 15, 8, 5, 8]]}])
+    content["images"][0].update(height=size[0], width=size[1])
+    dataset = open_dataset(write_json(tmp_path / "labels.json", content))
+    with pytest.raises(DatasetError, match=f"a.png: its labels say {size[0]} x 60 px"):
+        dataset.verify(progress=False)
