@@ -253,7 +253,7 @@ def collect(items: Iterable[Any], make: Any, image_name: str) -> tuple[list[Regi
             regions.append(make(item))
         except DatasetError as error:
             problems.append(Problem("annotation", image_name, str(error)))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             text = f"an annotation is not as its format says ({type(error).__name__}: {error})"
             problems.append(Problem("annotation", image_name, text))
     return regions, problems

@@ -106,7 +106,7 @@ def read_labelme(paths: Sequence[Path]) -> Annotations:
             images.append(_read_one(path))
         except DatasetError as error:
             problems.append(Problem("unreadable", str(path), str(error)))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             text = f"not as labelme writes it ({type(error).__name__}: {error}). Export it again"
             problems.append(Problem("unreadable", str(path), text))
     labels = sorted({region.label for image in images for region in image.regions})
