@@ -91,6 +91,18 @@ class Config:
     # The difference is divided by it. 1: matterport's normalisation.
     STD_PIXEL = np.array([1.0, 1.0, 1.0])
 
+    # --- Training samples ------------------------------------------------------------------
+
+    # Numbers, from 0, of the bands that are imagery. Augmenters that change colours leave the
+    # others (terrain factors) alone; those that move pixels move all. None: all are imagery.
+    IMAGERY_BANDS: list[int] | None = None
+    # Share of images without landslides in every batch; an epoch then shows each image with
+    # landslides once. None: an epoch shows every image once, in whatever proportion they are.
+    BACKGROUND_SHARE: float | None = None
+    # Shares of spliced and of CutMix samples in every batch (Yang et al. 2022; `data/background.py`
+    # and its `BackgroundEnhanced`, which adds fixed ones to a dataset). Validation has none.
+    BACKGROUND_ENHANCEMENT = {"splice": 0.0, "cutmix": 0.0}
+
     # --- RPN -------------------------------------------------------------------------------
 
     USE_RPN_ROIS = True  # the heads train on the RPN's proposals; matterport's False is not here
@@ -154,6 +166,12 @@ class Config:
         "mrcnn_mask_loss": 1.0,
         "mrcnn_mask_edge_loss": 0.0,  # Liu et al. 2021, eqs. 2 to 4; 0 leaves it out
     }
+    # Weights of the classes, background first, in the box head's class loss, such as [1, 2]
+    # for rare landslides. None: all alike.
+    CLASS_WEIGHTS: list[float] | None = None
+    # What mrcnn_mask_loss is: "bce" (matterport's), "focal" (FCN-FL's alpha 0.25, gamma 1.75) or
+    # "dice".
+    MASK_LOSS = "bce"
 
     def __init__(self, **settings: Any) -> None:
         """Check the attributes; keyword arguments override them for this instance.
@@ -182,6 +200,11 @@ class Config:
         self.IMAGE_SHAPE = np.array([side, side, channels])
         self.IMAGE_META_SIZE = 1 + 3 + 3 + 4 + 1 + self.NUM_CLASSES
         self.LOSS_WEIGHTS = {**Config.LOSS_WEIGHTS, **self.LOSS_WEIGHTS}
+        if isinstance(self.BACKGROUND_ENHANCEMENT, dict):
+            self.BACKGROUND_ENHANCEMENT = {
+                **Config.BACKGROUND_ENHANCEMENT,
+                **self.BACKGROUND_ENHANCEMENT,
+            }
         check(self, setting_names(), list(Config.LOSS_WEIGHTS))
 
     def to_dict(self) -> dict[str, Any]:

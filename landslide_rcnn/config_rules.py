@@ -19,6 +19,7 @@ CHOICES = {
     "LEARNING_RATE_SCHEDULE": ("constant", "cosine"),
     "TRAIN_BN": (True, False, None),
     "NORMALIZATION": ("dataset", "tile"),
+    "MASK_LOSS": ("bce", "focal", "dice"),
 }
 FUNCTION = "function "  # how a card begins to name one
 COUNTS = """
@@ -43,7 +44,11 @@ def check(config: Any, names: list[str], loss_names: list[str]) -> None:
     Raises:
         ConfigError: The first rule that is broken, what was received, and the fix.
     """
-    for rule, holds, fix in (*_single_rules(config), *_joint_rules(config, loss_names)):
+    for rule, holds, fix in (
+        *_single_rules(config),
+        *_joint_rules(config, loss_names),
+        *_sample_rules(config),
+    ):
         try:
             fine = holds()
         except (TypeError, ValueError):
@@ -131,6 +136,51 @@ def _joint_rules(c: Any, loss_names: list[str]) -> Iterator[tuple]:
         f"LOSS_WEIGHTS may name only {', '.join(loss_names)}",
         lambda: set(c.LOSS_WEIGHTS) <= set(loss_names),
         "Mend the name",
+    )
+
+
+def _sample_rules(c: Any) -> Iterator[tuple]:
+    """Yield (rule naming its settings, test, fix) of what training samples are made of."""
+    yield (
+        "IMAGERY_BANDS must be different numbers from 0 to IMAGE_CHANNEL_COUNT - 1, or None",
+        lambda: (
+            c.IMAGERY_BANDS is None
+            or (
+                all(band in range(c.IMAGE_CHANNEL_COUNT) for band in c.IMAGERY_BANDS)
+                and len(set(c.IMAGERY_BANDS)) == len(c.IMAGERY_BANDS)
+            )
+        ),
+        "Use [0, 1, 2] for RGB first",
+    )
+    shares = c.BACKGROUND_ENHANCEMENT
+    yield (
+        "BACKGROUND_ENHANCEMENT must name shares of splice and cutmix",
+        lambda: (
+            set(shares) <= {"splice", "cutmix"}
+            and all(0 <= share <= 0.9 for share in shares.values())
+        ),
+        'Use {"splice": 0.2, "cutmix": 0.2}, say',
+    )
+    yield (
+        "BACKGROUND_SHARE, with the shares of BACKGROUND_ENHANCEMENT, must be 0 or more and leave "
+        "room for images with landslides",
+        lambda: (
+            (c.BACKGROUND_SHARE or 0) >= 0
+            and (c.BACKGROUND_SHARE or 0) + sum(shares.values()) <= 0.9
+        ),
+        "Use shares that add up to 0.9 at most",
+    )
+    yield (
+        "CLASS_WEIGHTS must be NUM_CLASSES numbers of at least 0, one of them more, or None",
+        lambda: (
+            c.CLASS_WEIGHTS is None
+            or (
+                len(c.CLASS_WEIGHTS) == c.NUM_CLASSES
+                and min(c.CLASS_WEIGHTS) >= 0
+                and max(c.CLASS_WEIGHTS) > 0
+            )
+        ),
+        "Use [1, 2] for background and landslide",
     )
 
 

@@ -262,7 +262,9 @@ class MaskRCNN(MatterportMethods):
         train_batches = TrainingBatches(train_dataset, self.config, seed=seed, **augmenting)
         val_batches = None
         if val_dataset is not None:
-            val_batches = TrainingBatches(val_dataset, self.config, shuffle=False, seed=seed)
+            val_batches = TrainingBatches(
+                val_dataset, self.config, shuffle=False, enrich=False, seed=seed
+            )
         for batches in filter(None, (train_batches, val_batches)):
             batches.verify(progress=bool(verbose))
         self.class_names = list(train_dataset.class_names)

@@ -1,7 +1,8 @@
 """Batches for training a detector: `Dataset` -> NumPy arrays of fixed shapes.
 
 The last step of `data/`; `training.py` hands the batches to Keras. One sample goes through
-load -> imgaug -> resize -> flips and quarter turns -> normalise -> boxes and masks.
+load (-> splice or CutMix) -> imgaug -> resize -> flips and quarter turns -> normalise -> boxes
+and masks.
 
 Differs from matterport's `data_generator` on purpose: every image is seen once an epoch, images
 without instances included; what cannot be read is an error, not skipped; a batch depends on the
@@ -14,49 +15,31 @@ K classes with background 0.
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from landslide_rcnn.config import Config
-from landslide_rcnn.data.augment import DIHEDRAL_ORDER, apply_imgaug, dihedral
+from landslide_rcnn.data.background import KINDS, compose, draw_tiles, tell_apart
 from landslide_rcnn.data.dataset import Dataset, match_channels
+from landslide_rcnn.data.epochs import BACKGROUND, COVERED, EpochPlan, plan_epoch
 from landslide_rcnn.data.masks import extract_bboxes, minimize_mask
 from landslide_rcnn.data.normalize import normalize_image
-from landslide_rcnn.data.resize import (
-    Crop,
-    Padding,
-    resize_array,
-    resize_image,
-    resize_mask,
-    scaled_size,
-)
+from landslide_rcnn.data.samples import Sample, load_sample, prepare_sample
 from landslide_rcnn.errors import ConfigError, DatasetError
 
 # Separate the streams of random numbers that are drawn from one seed.
 _ORDER_STREAM, _SAMPLE_STREAM = 0, 1
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One image with its labels.
-
-    Attributes:
-        image: [H, W, C], the file's own values and dtype.
-        masks: [H, W, N] bool.
-        class_ids: [N] int32, 1..K-1; negative = crowd.
-        valid: [H, W] bool, True = usable pixel.
-    """
-
-    image: np.ndarray
-    masks: np.ndarray
-    class_ids: np.ndarray
-    valid: np.ndarray
-
-
 class TrainingBatches:
     """A sequence of batches, the same length every epoch.
+
+    An epoch shows every image once. With BACKGROUND_SHARE it shows every landslide tile once, and
+    so many images without landslides that they have that share of every batch. The samples of
+    BACKGROUND_ENHANCEMENT come on top, made of tiles that are drawn anew for each.
 
     A batch is a dict of
         "image" [B, H, W, C] float32, normalised; 0 (the mean) where padded or not valid,
@@ -84,6 +67,7 @@ class TrainingBatches:
         augment: bool = False,
         augmentation: Any = None,
         no_augmentation_sources: Collection[str] | None = None,
+        enrich: bool = True,
         seed: int = 0,
     ) -> None:
         """Check that dataset and configuration fit; nothing is read yet.
@@ -97,11 +81,13 @@ class TrainingBatches:
                 oblong image: the four that keep its shape).
             augmentation: An imgaug augmenter, applied to the image as loaded.
             no_augmentation_sources: Sources whose images are never augmented, in neither way.
+            enrich: Heed BACKGROUND_SHARE and BACKGROUND_ENHANCEMENT; False for validation.
             seed: Decides order, augmentation and every other choice.
 
         Raises:
             DatasetError: The dataset is empty or not prepared, or has more classes than
-                NUM_CLASSES.
+                NUM_CLASSES. Later, when the instances are counted: it lacks images with, or
+                without landslides, which the configuration asks for.
             ConfigError: `batch_size` is not positive.
         """
         if not len(dataset.image_ids):
@@ -124,13 +110,14 @@ class TrainingBatches:
         self.augment = augment
         self.augmentation = augmentation
         self.no_augmentation_sources = frozenset(no_augmentation_sources or ())
+        self.enrich = enrich
         self.seed = seed
         self.counts: Counter[str] = Counter()
         self._lock = threading.Lock()
         self.set_epoch(0)
 
     def __len__(self) -> int:
-        return -(-len(self.dataset.image_ids) // self.batch_size)
+        return len(self._plan.kinds) // self.batch_size
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         """Yield the batches of the current epoch."""
@@ -148,7 +135,7 @@ class TrainingBatches:
         epoch, order = self._epoch_and_order
         first = index * self.batch_size
         samples = [
-            self._make_sample(int(order[position]), epoch, position)
+            self._make_sample(self._plan.kinds[position], int(order[position]), epoch, position)
             for position in range(first, first + self.batch_size)
         ]
         shapes = {sample["image"].shape for sample in samples}
@@ -176,14 +163,17 @@ class TrainingBatches:
         return self.dataset.verify(progress, channel_count=self.config.IMAGE_CHANNEL_COUNT)
 
     def image_ids_of(self, index: int) -> np.ndarray:
-        """Return the ids, [B], of the images in a batch of the current epoch."""
+        """Return the ids, [B], of the images in a batch of the current epoch.
+
+        A spliced or CutMix sample goes by its landslide tile.
+        """
         first = index * self.batch_size
         return self._epoch_and_order[1][first : first + self.batch_size]
 
     @property
     def epoch(self) -> int:
         """The current epoch, from 0."""
-        return self._epoch_and_order[0]
+        return self._epoch
 
     def on_epoch_end(self) -> None:
         """Go on to the next epoch's order and augmentation."""
@@ -191,26 +181,47 @@ class TrainingBatches:
 
     def set_epoch(self, epoch: int) -> None:
         """Go to an epoch, from 0; how a training run is resumed."""
-        # One assignment, so that a worker never sees the order of one epoch with another's number.
-        self._epoch_and_order = epoch, self._order_of(epoch)
+        self._epoch, self._order = epoch, None
 
-    def _order_of(self, epoch: int) -> np.ndarray:
-        """Return [number of batches x B] image ids: each once, then the first ones again."""
-        order = np.asarray(self.dataset.image_ids)
-        if self.shuffle:
-            order = np.random.default_rng((self.seed, _ORDER_STREAM, epoch)).permutation(order)
-        return np.resize(order, len(self) * self.batch_size)
+    @cached_property
+    def _plan(self) -> EpochPlan:
+        # Made when it is first needed, after `verify`, which counts the instances on its way.
+        shares, pools = {}, {COVERED: np.asarray(self.dataset.image_ids)}
+        background_share = self.config.BACKGROUND_SHARE if self.enrich else None
+        if self.enrich:
+            shares = {k: share for k, share in self.config.BACKGROUND_ENHANCEMENT.items() if share}
+        if shares or background_share is not None:
+            landslides, backgrounds = tell_apart(
+                self.dataset, need_background=bool(shares or background_share)
+            )
+            pools |= {BACKGROUND: backgrounds, **dict.fromkeys(KINDS, landslides)}
+        if background_share is not None:
+            pools[COVERED] = landslides
+            shares[BACKGROUND] = background_share
+        return plan_epoch(pools, shares, self.batch_size)
 
-    def _make_sample(self, image_id: int, epoch: int, position: int) -> dict[str, np.ndarray]:
-        """Load, augment, resize, normalise and label one image."""
+    @property
+    def _epoch_and_order(self) -> tuple[int, np.ndarray]:
+        """The epoch and its [number of batches x B] image ids."""
+        # One value, so that a worker never sees the order of one epoch with another's number.
+        epoch, made = self._epoch, self._order
+        if made is None or made[0] != epoch:
+            rng = np.random.default_rng((self.seed, _ORDER_STREAM, epoch))
+            made = epoch, self._plan.order(rng if self.shuffle else None, epoch)
+            self._order = made
+        return made
+
+    def _make_sample(
+        self, kind: str, image_id: int, epoch: int, position: int
+    ) -> dict[str, np.ndarray]:
+        """Load or compose, augment, resize, normalise and label one sample."""
         config = self.config
         rng = np.random.default_rng((self.seed, _SAMPLE_STREAM, epoch, position))
         source = self.dataset.image_info[image_id]["source"]
         augmented = source not in self.no_augmentation_sources
         sample = prepare_sample(
-            self.dataset,
+            self._load(kind, image_id, rng),
             config,
-            image_id,
             rng=rng,
             augment=augmented and self.augment,
             augmentation=self.augmentation if augmented else None,
@@ -223,6 +234,16 @@ class TrainingBatches:
             **_pack_instances(masks, class_ids, config),
             "active_class_ids": active,
         }
+
+    def _load(self, kind: str, image_id: int, rng: np.random.Generator) -> Sample:
+        """Return an image with its labels, or a sample made of it and of images without."""
+        if kind not in KINDS:
+            return load_sample(self.dataset, self.config, image_id)
+        tiles = draw_tiles(kind, image_id, self._plan.pools[BACKGROUND], rng)
+        sample = compose(self.dataset, kind, tiles, rng)
+        name = f"{kind} with {self.dataset.describe_image(image_id)}"
+        image = match_channels(sample.image, self.config.IMAGE_CHANNEL_COUNT, name)
+        return replace(sample, image=image)
 
     def _keep_instances(
         self, sample: Sample, rng: np.random.Generator
@@ -239,95 +260,6 @@ class TrainingBatches:
                 self.counts["instances_without_pixels"] += without_pixels
                 self.counts["instances_over_limit"] += over_limit
         return sample.masks[..., kept], sample.class_ids[kept]
-
-
-def prepare_sample(
-    dataset: Dataset,
-    config: Config,
-    image_id: int,
-    *,
-    rng: np.random.Generator,
-    augment: bool = False,
-    augmentation: Any = None,
-) -> Sample:
-    """Load one image with its labels, augment it, and bring it to the size a network takes.
-
-    Args:
-        dataset: Prepared.
-        config: Its IMAGE_* settings.
-        image_id: Of the dataset.
-        rng: Draws the augmentation and the crop.
-        augment: Random flips and quarter turns.
-        augmentation: An imgaug augmenter.
-
-    Raises:
-        DatasetError: The image or its masks cannot be used; names the file.
-    """
-    sample = load_sample(dataset, config, image_id)
-    if augmentation is not None:
-        sample = _augment_by_imgaug(sample, augmentation, int(rng.integers(2**31)))
-    sample = resize_sample(sample, config, rng=rng)
-    return _turn(sample, rng) if augment else sample
-
-
-def load_sample(dataset: Dataset, config: Config, image_id: int) -> Sample:
-    """Load one image with its labels, and check that they fit together and the configuration.
-
-    A one-channel image is repeated where IMAGE_CHANNEL_COUNT is 3.
-
-    Raises:
-        DatasetError: Sizes, class ids or the number of channels do not fit; names the file.
-    """
-    name = dataset.describe_image(image_id)
-    image = np.asarray(dataset.load_image(image_id))
-    image = match_channels(image, config.IMAGE_CHANNEL_COUNT, name)
-    masks, class_ids = dataset.load_mask(image_id)
-    masks = np.asarray(masks).astype(bool, copy=False)
-    class_ids = np.asarray(class_ids).astype(np.int32, copy=False)
-    valid = dataset.load_valid_mask(image_id)
-    dataset.check_sample(image_id, image, masks, class_ids, valid)
-    return Sample(image, masks, class_ids, valid)
-
-
-def resize_sample(sample: Sample, config: Config, rng: np.random.Generator | None = None) -> Sample:
-    """Resize and pad image, masks and valid mask as the configuration says, on one grid.
-
-    Padding is not valid, and neither is a pixel with any invalid one in what it covers.
-    """
-    # What lies under invalid pixels (nodata values, NaN) must not be mixed into valid ones.
-    image = np.where(sample.valid[..., None], sample.image, np.zeros((), sample.image.dtype))
-    image, _, scale, padding, crop = resize_image(
-        image,
-        min_dim=config.IMAGE_MIN_DIM,
-        max_dim=config.IMAGE_MAX_DIM,
-        min_scale=config.IMAGE_MIN_SCALE,
-        mode=config.IMAGE_RESIZE_MODE,
-        rng=rng,
-    )
-    masks = resize_mask(sample.masks, scale, padding, crop)
-    valid = _resize_valid(sample.valid, scale, padding, crop)
-    return replace(sample, image=image, masks=masks, valid=valid)
-
-
-def _augment_by_imgaug(sample: Sample, augmentation: Any, seed: int) -> Sample:
-    # The valid mask travels with the masks: what comes in from outside is no longer imagery.
-    layers = np.concatenate([sample.masks, sample.valid[..., None]], axis=-1)
-    image, layers = apply_imgaug(augmentation, sample.image, layers, seed)
-    return replace(sample, image=image, masks=layers[..., :-1], valid=layers[..., -1])
-
-
-def _turn(sample: Sample, rng: np.random.Generator) -> Sample:
-    """Flip and turn a sample at random; an oblong one only so that its shape stays."""
-    k = int(rng.integers(DIHEDRAL_ORDER))
-    height, width = sample.valid.shape
-    if height != width:
-        k -= k % 2
-    return replace(
-        sample,
-        image=dihedral(sample.image, k),
-        masks=dihedral(sample.masks, k),
-        valid=dihedral(sample.valid, k),
-    )
 
 
 def _pack_instances(
@@ -347,13 +279,3 @@ def _pack_instances(
     packed["gt_boxes"][:count] = boxes
     packed["gt_masks"][:count] = masks.transpose(2, 0, 1)
     return packed
-
-
-def _resize_valid(
-    valid: np.ndarray, scale: float, padding: Padding, crop: Crop | None
-) -> np.ndarray:
-    """Resize a valid mask as its image; a pixel is valid only if all that it mixes is."""
-    invalid = (~valid).astype(np.float32)
-    touched = resize_array(invalid, *scaled_size(*valid.shape, scale)) > 1e-3
-    # `resize_mask` at scale 1 crops, or pads with False = not valid.
-    return resize_mask(~touched, 1.0, padding, crop)

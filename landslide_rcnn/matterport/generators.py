@@ -12,10 +12,11 @@ import numpy as np
 
 from landslide_rcnn.boxes import generate_pyramid_anchors
 from landslide_rcnn.config import Config
-from landslide_rcnn.data.batches import TrainingBatches, prepare_sample
+from landslide_rcnn.data.batches import TrainingBatches
 from landslide_rcnn.data.dataset import Dataset
 from landslide_rcnn.data.masks import extract_bboxes, minimize_mask
 from landslide_rcnn.data.resize import resize_image
+from landslide_rcnn.data.samples import load_sample, prepare_sample
 from landslide_rcnn.matterport.image_meta import compose_image_meta, compute_backbone_shapes
 from landslide_rcnn.matterport.targets import (
     build_detection_targets,
@@ -53,9 +54,8 @@ def load_image_gt(
         DatasetError: The image or its masks cannot be used; names the file.
     """
     sample = prepare_sample(
-        dataset,
+        load_sample(dataset, config, image_id),
         config,
-        image_id,
         rng=np.random.default_rng(),
         augment=augment,
         augmentation=augmentation,

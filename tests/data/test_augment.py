@@ -109,6 +109,26 @@ def test_seed_decides_and_the_augmenter_is_not_used_up(sample):
     assert str(augmenter.random_state.state) == before
 
 
+def test_nested_choices_are_independent(sample):
+    choice = iaa.OneOf([iaa.Fliplr(1.0), iaa.Flipud(1.0), iaa.Rot90(1)])
+    augmenter = iaa.Sometimes(0.5, choice)
+    seen = [apply_imgaug(augmenter, *sample, seed=seed)[0].tobytes() for seed in range(120)]
+    counts = sorted(seen.count(image) for image in set(seen))
+    assert len(counts) == 4 and counts[0] > 8 and 40 < counts[-1] < 80
+
+
+def test_bands_that_are_no_imagery_only_move(sample):
+    values, masks = sample
+    image = np.concatenate([values, values[..., :2]], axis=-1).astype(np.float32)
+    image[3, 4, 4] = np.inf
+    augmenter = iaa.Sequential([iaa.Add(50), iaa.Affine(translate_px={"x": 3}, cval=255)])
+    moved, _ = apply_imgaug(augmenter, image, masks, 0, [3, 0, 1])
+    expected = np.zeros((12, 12, 5), np.float32)
+    expected[:, 3:] = image[:, :-3] + [50, 50, 0, 50, 0]
+    np.testing.assert_array_equal(moved[:, 3:], expected[:, 3:])
+    assert (moved[:, :3, [0, 1, 3]] == 255).all() and not moved[:, :3, [2, 4]].any()
+
+
 def test_many_masks_and_none(sample):
     image, _ = sample
     many = np.random.default_rng(0).random((12, 12, 70)) < 0.5

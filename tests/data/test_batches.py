@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from landslide_rcnn.config import Config
 from landslide_rcnn.data.augment import dihedral
-from landslide_rcnn.data.batches import TrainingBatches, load_sample, resize_sample
+from landslide_rcnn.data.batches import TrainingBatches
 from landslide_rcnn.data.dataset import Dataset
 from landslide_rcnn.data.masks import expand_mask
+from landslide_rcnn.data.samples import load_sample, resize_sample
 from landslide_rcnn.errors import ConfigError, DatasetError
 
 
