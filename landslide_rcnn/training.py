@@ -21,7 +21,7 @@ from landslide_rcnn.data.batches import TrainingBatches
 from landslide_rcnn.devices import replica_share
 from landslide_rcnn.errors import ConfigError, LandslideError
 from landslide_rcnn.nn.conv_norm import leaf_layers
-from landslide_rcnn.nn.losses import COMPONENTS
+from landslide_rcnn.nn.losses import COMPONENTS, build_components
 from landslide_rcnn.nn.mask_rcnn import MaskRCNNNetwork
 from landslide_rcnn.weights import card_path
 
@@ -39,12 +39,18 @@ class DetectorTrainer(keras.Model):
 
     Args:
         network: What is trained.
-        loss_weights: Weight of each of `nn.losses.COMPONENTS`; one of 0 is not computed.
+        loss_weights: Weight of each of `components`; one of 0 is not computed.
+        components: Losses by name; `nn.losses.build_components` makes others.
     """
 
-    def __init__(self, network: MaskRCNNNetwork, loss_weights: dict[str, float]):
+    def __init__(
+        self,
+        network: MaskRCNNNetwork,
+        loss_weights: dict[str, float],
+        components: dict[str, Callable] = COMPONENTS,
+    ):
         super().__init__(name="trainer", dtype="float32")
-        self.network = network
+        self.network, self.components = network, components
         self.loss_weights = {name: w for name, w in loss_weights.items() if w}
         self.trackers = {name: keras.metrics.Mean(name) for name in self.loss_weights}
         self.built = True
@@ -55,7 +61,7 @@ class DetectorTrainer(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         total = 0.0
         for name, weight in self.loss_weights.items():
-            loss = COMPONENTS[name](y_pred)
+            loss = self.components[name](y_pred)
             self.trackers[name].update_state(loss)
             total = total + weight * loss
         return total * replica_share()
@@ -282,7 +288,8 @@ def fit(
     Returns:
         Keras' history: "loss" and each component, and "val_..." of them.
     """
-    trainer = DetectorTrainer(network, config.LOSS_WEIGHTS)
+    components = build_components(class_weights=config.CLASS_WEIGHTS, mask_loss=config.MASK_LOSS)
+    trainer = DetectorTrainer(network, config.LOSS_WEIGHTS, components)
     optimizer = OPTIMIZERS[config.OPTIMIZER](config, learning_rate)
     if config.OPTIMIZER == "adamw":
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])

@@ -1,10 +1,16 @@
 """The detector's losses: outputs and targets in, scalars out. Always float32.
 
 Every loss is a mean over the boxes that it concerns, and exactly 0 where there are none. The
-names are matterport's; `COMPONENTS` is the table that a training step adds up.
+names are matterport's; `build_components` makes the table that a training step adds up, and
+`COMPONENTS` is matterport's own. `sigmoid_cross_entropy`, `sigmoid_focal_loss` and `dice_loss`
+serve any two-class map.
 Shape letters: `landslide_rcnn.nn`.
 """
 
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
 from keras import ops
 
 from landslide_rcnn.nn.heads import own_class_masks
@@ -40,6 +46,40 @@ def sigmoid_cross_entropy(targets, logits):
     return ops.maximum(logits, 0.0) - logits * targets + ops.log1p(ops.exp(-ops.abs(logits)))
 
 
+def sigmoid_focal_loss(targets, logits, alpha=0.25, gamma=1.75):
+    """Return the focal loss of targets in {0, 1} under logits, element by element.
+
+    alpha (1 - p)^gamma of the cross entropy where the target is 1, and (1 - alpha) p^gamma of it
+    where it is 0: what is easy counts little.
+
+    Source: Lin et al. 2017, eq. 5; alpha and gamma of FCN-FL.
+    """
+    probabilities = ops.sigmoid(logits)
+    missed = targets * (1.0 - probabilities) + (1.0 - targets) * probabilities
+    balance = targets * alpha + (1.0 - targets) * (1.0 - alpha)
+    # The power's gradient is not finite at 0 for a gamma below 1.
+    return balance * ops.maximum(missed, 1e-7) ** gamma * sigmoid_cross_entropy(targets, logits)
+
+
+def dice_loss(targets, logits):
+    """Return 1 - Dice coefficient of targets in {0, 1} and sigmoid(logits), map by map.
+
+    Args:
+        targets: [M, h, w].
+        logits: [M, h, w].
+
+    Returns:
+        [M] in [0, 1]. One pixel is added to both sides of the fraction: an empty map that is
+        answered by an empty one costs nothing.
+
+    Source: Milletari et al. 2016 (V-Net), with plain sums instead of squares.
+    """
+    probabilities = ops.sigmoid(logits)
+    common = ops.sum(targets * probabilities, axis=(1, 2))
+    sizes = ops.sum(targets, axis=(1, 2)) + ops.sum(probabilities, axis=(1, 2))
+    return 1.0 - (2.0 * common + 1.0) / (sizes + 1.0)
+
+
 def rpn_class_loss(outputs):
     """Softmax cross entropy of the drawn anchors, foreground against background."""
     targets = outputs["rpn_targets"]
@@ -54,16 +94,21 @@ def rpn_bbox_loss(outputs):
     return masked_mean(smooth_l1(targets.deltas, outputs["rpn_bbox"]), targets.positive)
 
 
-def mrcnn_class_loss(outputs):
+def mrcnn_class_loss(outputs, class_weights: Sequence[float] | None = None):
     """Softmax cross entropy of the rois' classes.
 
     Classes that an image's source does not have are left out of that image's softmax. Padded rois
-    are left out of the mean.
+    are left out of the mean. With `class_weights` [K] the mean is weighted by each roi's own class.
     """
     targets = outputs["roi_targets"]
     active = outputs["active_class_ids"][:, None, :] > 0
     logits = ops.where(active, ops.cast(outputs["mrcnn_class_logits"], "float32"), -1e9)
-    return masked_mean(softmax_cross_entropy(targets.class_ids, logits), targets.used)
+    losses = softmax_cross_entropy(targets.class_ids, logits)
+    if class_weights is None:
+        return masked_mean(losses, targets.used)
+    table = ops.convert_to_tensor(np.asarray(class_weights, np.float32))
+    weights = ops.take(table, targets.class_ids) * ops.cast(targets.used, "float32")
+    return ops.sum(weights * losses) / ops.maximum(ops.sum(weights), 1e-7)
 
 
 def mrcnn_bbox_loss(outputs):
@@ -75,10 +120,10 @@ def mrcnn_bbox_loss(outputs):
     return masked_mean(smooth_l1(targets.deltas, deltas), targets.positive)
 
 
-def mrcnn_mask_loss(outputs):
-    """Binary cross entropy of the positive rois' masks for their own class."""
+def mrcnn_mask_loss(outputs, kind: str = "bce"):
+    """Loss of the positive rois' masks for their own class; `kind` of `MASK_LOSSES`."""
     targets, logits = outputs["mask_targets"], _own_masks(outputs)
-    return masked_mean(sigmoid_cross_entropy(targets.masks, logits), targets.used)
+    return masked_mean(MASK_LOSSES[kind](targets.masks, logits), targets.used)
 
 
 def mrcnn_mask_edge_loss(outputs):
@@ -99,7 +144,9 @@ def _own_masks(outputs):
     return own_class_masks(outputs["mrcnn_mask_logits"], outputs["mask_targets"].class_ids)
 
 
-COMPONENTS = {
+MASK_LOSSES = {"bce": sigmoid_cross_entropy, "focal": sigmoid_focal_loss, "dice": dice_loss}
+
+COMPONENTS: dict[str, Callable] = {
     "rpn_class_loss": rpn_class_loss,
     "rpn_bbox_loss": rpn_bbox_loss,
     "mrcnn_class_loss": mrcnn_class_loss,
@@ -107,3 +154,19 @@ COMPONENTS = {
     "mrcnn_mask_loss": mrcnn_mask_loss,
     "mrcnn_mask_edge_loss": mrcnn_mask_edge_loss,
 }
+
+
+def build_components(
+    *, class_weights: Sequence[float] | None = None, mask_loss: str = "bce"
+) -> dict[str, Callable]:
+    """Return name -> loss (outputs -> scalar).
+
+    Args:
+        class_weights: [K], of `mrcnn_class_loss`; None for all alike.
+        mask_loss: Of `MASK_LOSSES`.
+    """
+    return {
+        **COMPONENTS,
+        "mrcnn_class_loss": partial(mrcnn_class_loss, class_weights=class_weights),
+        "mrcnn_mask_loss": partial(mrcnn_mask_loss, kind=mask_loss),
+    }

@@ -37,3 +37,21 @@ def smooth_l1(target, output):
     """Mean over the elements of one box."""
     d = np.abs(np.asarray(target) - np.asarray(output))
     return float(np.mean(np.where(d < 1, 0.5 * d**2, d - 0.5)))
+
+
+def focal(target, logit, alpha, gamma):
+    """One pixel; target 0 or 1."""
+    p = 1 / (1 + np.exp(-logit))
+    if target == 1:
+        return -alpha * (1 - p) ** gamma * np.log(p)
+    return -(1 - alpha) * p**gamma * np.log(1 - p)
+
+
+def dice(target, logits):
+    """One map [h, w] of 0 and 1, and its logits."""
+    common = sizes = 0.0
+    for t, logit in zip(target.ravel(), logits.ravel()):
+        p = 1 / (1 + np.exp(-float(logit)))
+        common += t * p
+        sizes += t + p
+    return 1 - (2 * common + 1) / (sizes + 1)
