@@ -6,8 +6,9 @@ and test by county. See README.md for the commands and what they reach.
 
 import numpy as np
 
-from landslide_rcnn.config import LandslideConfig
+from landslide_rcnn.config import Config, LandslideConfig
 from landslide_rcnn.data.readers import MaskFolderDataset
+from samples.commands import Variant
 
 PIXEL_SIZE_M = 0.8
 
@@ -42,13 +43,6 @@ class BijieResNet50Config(BijieConfig):
     LEARNING_RATE = 2e-4
 
 
-# Name of a variant: its configuration and the layers that train.
-VARIANTS = {
-    "resnext50": (BijieConfig, "all"),
-    "resnet50": (BijieResNet50Config, "3+"),
-}
-
-
 def photometric_augmentation():
     """Brightness and contrast, partly by channel: the test county has other light and soil."""
     import imgaug.augmenters as iaa  # slow to import
@@ -58,7 +52,13 @@ def photometric_augmentation():
     )
 
 
-def open_part(root: str, part: str) -> MaskFolderDataset:
+VARIANTS = {
+    "resnext50": Variant(BijieConfig, augmentation=photometric_augmentation),
+    "resnet50": Variant(BijieResNet50Config, "3+", augmentation=photometric_augmentation),
+}
+
+
+def open_part(root: str, part: str, _config: Config | None = None) -> MaskFolderDataset:
     """Open "train", "val" or "test" of the dataset's folder."""
     dataset = MaskFolderDataset.from_folder(root, part)
     dataset.pixel_size_m = PIXEL_SIZE_M

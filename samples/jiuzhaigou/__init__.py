@@ -1,0 +1,1 @@
+"""Liu et al. 2021, Jiuzhaigou: `python -m samples.jiuzhaigou`."""

@@ -1,0 +1,1 @@
+"""Yang et al. 2022, Ludian: `python -m samples.ludian`."""
