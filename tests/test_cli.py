@@ -6,6 +6,7 @@ import shutil
 
 import cv2
 import geopandas as gpd
+import keras
 import numpy as np
 import pytest
 import rasterio
@@ -227,6 +228,81 @@ class TestTheWholeWay:
         assert code == 0, err
         assert "missing" not in out
         assert "12 of 16 validation images are training images too" in caplog.text
+
+
+class TestEnriching:
+    """What `train` makes of its options about training samples."""
+
+    @pytest.fixture
+    def calls(self, monkeypatch):
+        from landslide_rcnn.workflows import train
+
+        calls = []
+        result = train.TrainResult("w", 1, 0.5, {"f1": 0.5}, None)
+        monkeypatch.setattr(
+            train, "train_model", lambda *args, **kwargs: calls.append((args, kwargs)) or result
+        )
+        return calls
+
+    def train(self, tiles, output, *options):
+        return run(
+            "train", "--train", f"{tiles}#train", "--val", f"{tiles}#val", "--output", output,
+            *options,
+        )  # fmt: skip
+
+    def test_by_default_flips_and_turns_alone(self, tiles, tmp_path, calls):
+        assert self.train(tiles, tmp_path)[0] == 0
+        (_, train_set, val_set, _), kwargs = calls[0]
+        assert (train_set.num_images, val_set.num_images) == (12, 4)
+        assert kwargs["augment"] is True and kwargs["augmentation"] is None
+        assert kwargs["seed"] == 0
+
+    def test_background_enhancement_recipe_cache_and_seed(self, tiles, tmp_path, calls):
+        cache = tmp_path / "cache"
+        code, _, err = self.train(
+            tiles, tmp_path, "--splice", 5, "--cutmix", 3, "--seed", 9,
+            "--augmentation", "jiuzhaigou", "--cache", cache,
+        )  # fmt: skip
+        assert code == 0, err
+        (_, train_set, val_set, _), kwargs = calls[0]
+        kinds = [info.get("kind") for info in train_set.image_info]
+        assert kinds == [None] * 12 + ["splice"] * 5 + ["cutmix"] * 3
+        assert train_set.seed == kwargs["seed"] == 9 and val_set.num_images == 4
+        assert kwargs["augment"] is False
+        assert kwargs["augmentation"].__class__.__name__ == "OneOf"
+        assert len(list(cache.glob("*.npz"))) == 12
+
+    def test_the_seed_decides_the_initial_weights(self, tiles, tmp_path, monkeypatch):
+        from landslide_rcnn.workflows import train
+
+        class Stop(Exception):
+            pass
+
+        drawn = []
+
+        def make(*_args):
+            drawn.append(keras.initializers.GlorotUniform()((3,)).numpy().tolist())
+            raise Stop
+
+        monkeypatch.setattr(train, "MaskRCNN", make)
+        for seed in (3, 3, 4):
+            with pytest.raises(Stop):
+                self.train(tiles, tmp_path, "--seed", seed, "-q")
+        assert drawn[0] == drawn[1] != drawn[2]
+
+    def test_mistakes(self, tiles, tmp_path, calls):
+        command = ("train", "--train", tiles, "--val", tiles, "--output", tmp_path / "o")
+        assert "jiuzhaigou, fcn_fl, pspnet" in error_of(*command, "--augmentation", "mosaic")
+        assert "cannot be negative" in error_of(*command, "--splice", "-1")
+        copy = tmp_path / "tiles"
+        shutil.copytree(tiles / "landslide", copy)
+        command = ("train", "--train", copy, "--val", tiles, "--output", tmp_path / "o")
+        assert "none of them without landslides" in error_of(*command, "--cutmix", 2)
+        for name in ("t5", "t7"):
+            (copy / "mask" / f"{name}.png").write_bytes(b"\x89PNG broken")
+        message = error_of(*command, "--cutmix", 2)
+        assert "t5.png" in message and "t7.png" in message
+        assert not calls
 
 
 class TestMistakes:

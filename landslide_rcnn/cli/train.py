@@ -46,6 +46,25 @@ from landslide_rcnn.startup import import_keras_quietly
     help="Whose mean and deviation of each band. Unset: the data's, except for RGB in bytes.",
 )
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A Config attribute.")
+@click.option(
+    "--splice",
+    default=0,
+    metavar="N",
+    help="Add N samples of one landslide tile and three without (Yang et al. 2022: 531).",
+)
+@click.option(
+    "--cutmix",
+    default=0,
+    metavar="N",
+    help="Add N tiles with a landslide pasted into them (Yang et al. 2022: 600).",
+)
+@click.option(
+    "--augmentation",
+    metavar="NAME",
+    help="A paper's recipe instead of random flips and quarter turns: jiuzhaigou, fcn_fl, pspnet.",
+)
+@click.option("--cache", metavar="FOLDER", help="Keep decoded training samples there (20 GB).")
+@click.option("--seed", default=0, show_default=True, help="Decides everything that is random.")
 @tile_options
 @no_crs_option
 @overwrite_option
@@ -64,6 +83,11 @@ def train(
     companions,
     normalize,
     settings,
+    splice,
+    cutmix,
+    augmentation,
+    cache,
+    seed,
     no_crs,
     overwrite,
     quiet,
@@ -71,8 +95,11 @@ def train(
 ) -> None:
     """Train on labelled tiles, or on a scene with polygons."""
     from landslide_rcnn.config import experiment_config, parse_settings
+    from landslide_rcnn.data.background import BackgroundEnhanced
     from landslide_rcnn.data.bands import select_bands
+    from landslide_rcnn.data.cache import CachedDataset
     from landslide_rcnn.data.readers import open_dataset
+    from landslide_rcnn.data.recipes import recipe
     from landslide_rcnn.geo.companions import Companion
 
     config = experiment_config(experiment, **parse_settings(list(settings)))
@@ -86,6 +113,11 @@ def train(
     train_set, val_set = open_dataset(train_data, **tiles), open_dataset(val_data, **tiles)
     if bands is not None:
         train_set, val_set = select_bands(train_set, bands), select_bands(val_set, bands)
+    if cache:
+        train_set = CachedDataset(train_set, cache)
+    if splice or cutmix:
+        train_set = BackgroundEnhanced(train_set, splice, cutmix, seed=seed)
+    augmenter = recipe(augmentation) if augmentation else None
     import_keras_quietly()
     from landslide_rcnn.workflows.train import train_model
 
@@ -99,6 +131,9 @@ def train(
         epochs=epochs,
         minutes=minutes,
         normalize=normalize,
+        augment=augmenter is None,
+        augmentation=augmenter,
+        seed=seed,
         overwrite=overwrite,
         progress=not quiet,
     )

@@ -14,7 +14,7 @@ import numpy as np
 
 from landslide_rcnn.config import Config
 from landslide_rcnn.data.augment import DIHEDRAL_ORDER, apply_imgaug, dihedral
-from landslide_rcnn.data.dataset import Dataset, match_channels
+from landslide_rcnn.data.dataset import READING_ERRORS, Dataset, match_channels
 from landslide_rcnn.data.resize import (
     Crop,
     Padding,
@@ -76,12 +76,16 @@ def count_instances(dataset: Dataset) -> np.ndarray:
     Every mask is read once, in threads, unless `Dataset.verify` has counted before.
 
     Raises:
-        DatasetError: Masks cannot be read; names the file.
+        DatasetError: Images or masks cannot be used; names every file at fault.
     """
     counts = dataset.instance_counts
     if counts is None or len(counts) != dataset.num_images:
-        with ThreadPoolExecutor(max_workers=4) as pool:
-            counts = list(pool.map(lambda i: len(dataset.load_mask(i)[1]), dataset.image_ids))
+        try:
+            with ThreadPoolExecutor(max_workers=4) as pool:
+                counts = list(pool.map(lambda i: len(dataset.load_mask(i)[1]), dataset.image_ids))
+        except READING_ERRORS:
+            dataset.verify(progress=False)
+            raise
         dataset.instance_counts = counts
     return np.asarray(counts, np.int64)
 

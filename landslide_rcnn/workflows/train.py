@@ -96,8 +96,10 @@ def train_model(
     layers: str = "all",
     epochs: int = 20,
     minutes: float | None = None,
+    augment: bool = True,
     augmentation=None,
     normalize: str | None = None,
+    seed: int = 0,
     overwrite: bool = False,
     progress: bool = True,
 ) -> TrainResult:
@@ -105,7 +107,7 @@ def train_model(
 
     Args:
         config: What to train, and how. Its IMAGE_CHANNEL_COUNT becomes that of the images.
-        train: Prepared; must hold landslides. Flips and quarter turns are added.
+        train: Prepared; must hold landslides.
         val: Prepared; must hold landslides.
         output_dir: Gets model.weights.h5, model.card.json and history.csv, and a copy of the split
             file where the data are parts of one.
@@ -114,9 +116,11 @@ def train_model(
         layers: See `MaskRCNN.train`.
         epochs: Of training.
         minutes: Stop after this time, whatever `epochs` says.
-        augmentation: An imgaug augmenter, on top of flips and quarter turns.
+        augment: Flip and turn at random, the eight ways of a square equally often.
+        augmentation: An imgaug augmenter, such as one of `data.recipes`.
         normalize: Where MEAN_PIXEL and STD_PIXEL come from: "data", "config", or None for the
             data where nobody set them and the images are not RGB in bytes.
+        seed: Of initial weights, order, augmentation and drawing.
         overwrite: Replace results that are there.
         progress: Show progress bars on stderr.
 
@@ -138,6 +142,7 @@ def train_model(
     _check_same_classes(train, val)
     _warn_of_leaks(train, val)
     config = fit_normalization(config, train, normalize, progress=progress)
+    keras.utils.set_random_seed(seed)
     model = MaskRCNN("training", config, output_dir / "logs")
     model.class_names = list(train.class_names)
     model.pixel_size_m = train.pixel_size_m
@@ -163,7 +168,8 @@ def train_model(
             epochs=epochs,
             layers=layers,
             augmentation=augmentation,
-            augment=True,
+            augment=augment,
+            seed=seed,
             minutes=minutes,
             checkpoints=False,
             custom_callbacks=callbacks,
