@@ -18,6 +18,8 @@ import numpy as np
 
 from landslide_rcnn.data.dataset import Dataset
 from landslide_rcnn.data.masks import extract_bboxes
+from landslide_rcnn.data.places import Place
+from landslide_rcnn.data.problems import Problem
 from landslide_rcnn.data.samples import (
     Sample,
     count_instances,
@@ -166,6 +168,20 @@ class BackgroundEnhanced(DatasetWrapper):
             self._memory.sample = compose(self.base, info["kind"], info["tiles"], rng)
             self._memory.image_id = image_id
         return self._memory.sample
+
+    def verify(self, progress: bool = True, channel_count: int | None = None) -> dict[str, int]:
+        """Check the tiles that everything here is made of; see `Dataset.verify`."""
+        counts = self.base.verify(progress, channel_count)
+        self.facts = self.base.facts
+        return counts
+
+    def load_place(self, image_id: int) -> Place | None:
+        """Return where on the ground an image lies; None for a virtual one, which is nowhere."""
+        return None if self.is_virtual(image_id) else super().load_place(image_id)
+
+    def find_problems(self, image_id: int, size: tuple[int, int] | None) -> list[Problem]:
+        """Return what is wrong with an image's labels; a virtual one has those of its tiles."""
+        return [] if self.is_virtual(image_id) else super().find_problems(image_id, size)
 
     def describe_image(self, image_id: int) -> str:
         """Return an image's path, or the kind and the tiles of a virtual one."""

@@ -15,9 +15,8 @@ from tqdm import tqdm
 
 from landslide_rcnn.data.dataset import Dataset, match_channels
 from landslide_rcnn.data.image_files import RASTER_SUFFIXES
-from landslide_rcnn.data.places import Place
-from landslide_rcnn.data.problems import Problem
 from landslide_rcnn.data.statistics import BandStatistics, statistics_of
+from landslide_rcnn.data.wrapper import DatasetWrapper
 from landslide_rcnn.errors import DatasetError
 from landslide_rcnn.geo.raster import Scene
 
@@ -25,24 +24,21 @@ WORKERS = 4  # threads that read images
 CONSTANT = 1e-12  # share of a band's size below which its deviation is rounding
 
 
-class SelectedBands(Dataset):
+class SelectedBands(DatasetWrapper):
     """A dataset seen through some of its bands, in a given order.
 
     Attributes:
-        dataset: The whole one.
-        bands: Which of its bands, from 0.
+        bands: Which of the whole dataset's bands, from 0.
     """
 
     def __init__(self, dataset: Dataset, bands: Sequence[int], names: Sequence[str]) -> None:
         """Take bands (from 0) of a prepared dataset, under these names."""
-        super().__init__()
-        self.__dict__.update(vars(dataset))  # images, classes, sizes: one list for both
-        self.dataset, self.bands = dataset, list(bands)
-        self.band_names = list(names)
+        super().__init__(dataset)
+        self.bands, self.band_names = list(bands), list(names)
 
     def load_image(self, image_id: int) -> np.ndarray:
         """Read the chosen bands of an image, [H, W, C]."""
-        image = self.dataset.load_image(image_id)
+        image = super().load_image(image_id)
         if image.ndim == 2:
             image = image[..., None]
         if max(self.bands) >= image.shape[-1]:
@@ -51,34 +47,6 @@ class SelectedBands(Dataset):
                 f"{image.shape[-1]} bands, band {max(self.bands) + 1} chosen. Choose among them."
             )
         return image[..., self.bands]
-
-    def load_mask(self, image_id: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the masks and class ids of the whole dataset's image."""
-        return self.dataset.load_mask(image_id)
-
-    def load_valid_mask(self, image_id: int) -> np.ndarray:
-        """Return the valid mask of the whole dataset's image."""
-        return self.dataset.load_valid_mask(image_id)
-
-    def load_place(self, image_id: int) -> Place | None:
-        """Return where on the ground an image lies."""
-        return self.dataset.load_place(image_id)
-
-    def find_problems(self, image_id: int, size: tuple[int, int] | None) -> list[Problem]:
-        """Return what is wrong with the labels of the whole dataset's image."""
-        return self.dataset.find_problems(image_id, size)
-
-    def image_size(self, image_id: int) -> tuple[int, int]:
-        """Return (height, width), pixels."""
-        return self.dataset.image_size(image_id)
-
-    def describe_image(self, image_id: int) -> str:
-        """Return how messages name an image."""
-        return self.dataset.describe_image(image_id)
-
-    def image_reference(self, image_id: int) -> str:
-        """Return what identifies an image to a person."""
-        return self.dataset.image_reference(image_id)
 
 
 def select_bands(dataset: Dataset, text: str) -> SelectedBands:

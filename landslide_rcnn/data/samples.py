@@ -14,7 +14,8 @@ import numpy as np
 
 from landslide_rcnn.config import Config
 from landslide_rcnn.data.augment import DIHEDRAL_ORDER, apply_imgaug, dihedral
-from landslide_rcnn.data.dataset import READING_ERRORS, Dataset, match_channels
+from landslide_rcnn.data.checking import READING_ERRORS
+from landslide_rcnn.data.dataset import Dataset, match_channels
 from landslide_rcnn.data.resize import (
     Crop,
     Padding,

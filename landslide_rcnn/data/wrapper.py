@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 
 from landslide_rcnn.data.dataset import Dataset
+from landslide_rcnn.data.places import Place
+from landslide_rcnn.data.problems import Problem
 from landslide_rcnn.errors import DatasetError
 
 
@@ -32,6 +34,7 @@ class DatasetWrapper(Dataset):
         self.image_info = list(base.image_info)
         self.band_names, self.pixel_size_m = base.band_names, base.pixel_size_m
         self.left_out_fragments = base.left_out_fragments
+        self.problems, self.split = list(base.problems), base.split
         self.prepare()
 
     def __getattr__(self, name: str) -> Any:
@@ -63,3 +66,11 @@ class DatasetWrapper(Dataset):
     def image_size(self, image_id: int) -> tuple[int, int]:
         """Return what `base` does."""
         return self.base.image_size(image_id)
+
+    def load_place(self, image_id: int) -> Place | None:
+        """Return what `base` does."""
+        return self.base.load_place(image_id)
+
+    def find_problems(self, image_id: int, size: tuple[int, int] | None) -> list[Problem]:
+        """Return what `base` does."""
+        return self.base.find_problems(image_id, size)
