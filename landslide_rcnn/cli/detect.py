@@ -5,6 +5,7 @@ import click
 from landslide_rcnn.cli.options import (
     no_crs_option,
     one_line_errors,
+    options,
     overwrite_option,
     quiet_option,
 )
@@ -60,17 +61,6 @@ FILES = (
     ),
     click.option("--date", help="When the scene was taken, YYYY-MM-DD."),
 )
-
-
-def options(*groups):
-    """Put options on a command, in the order in which `--help` shall list them."""
-
-    def decorate(command):
-        for option in reversed([each for group in groups for each in group]):
-            command = option(command)
-        return command
-
-    return decorate
 
 
 @click.command()

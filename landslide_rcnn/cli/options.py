@@ -44,6 +44,18 @@ def no_crs_option(command):
     )(command)
 
 
+def options(*groups):
+    """Put options on a command, in the order in which `--help` shall list them."""
+
+    def decorate(command):
+        for option in reversed([each for group in groups for each in group]):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+# Which landslides are instances of a scene's tiles.
 TILE_OPTIONS = (
     click.option(
         "--min-pixels",
@@ -76,11 +88,7 @@ TILE_OPTIONS = (
 )
 
 
-def tile_options(command):
-    """Add the options that say which landslides are instances of a scene's tiles."""
-    for option in reversed(TILE_OPTIONS):
-        command = option(command)
-    return command
+tile_options = options(TILE_OPTIONS)
 
 
 def instance_rules(given: dict):
