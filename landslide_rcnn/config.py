@@ -2,7 +2,7 @@
 
 Used as in matterport's Mask R-CNN: subclass `Config`, override class attributes, make one
 instance. The attributes are checked together when the instance is made. `Config` stops at the
-doors (`model.py`, `segmenter.py`, `training.py`, `data/batches.py`): nothing in `nn/` sees it.
+doors (`model.py`, `segmenter.py`, `training/`, `data/batches.py`): nothing in `nn/` sees it.
 
 Shape letters: H, W pixels; C channels; K classes with background 0.
 """
@@ -144,15 +144,19 @@ class Config:
 
     # --- Optimisation ----------------------------------------------------------------------
 
-    # "sgd" (matterport's, with LEARNING_MOMENTUM) or "adamw".
+    # "sgd" (matterport's, with LEARNING_MOMENTUM), "adam" (Chen et al. 2022, at 1e-3) or "adamw".
     OPTIMIZER = "sgd"
     LEARNING_RATE = 0.001
     LEARNING_MOMENTUM = 0.9
-    # "constant", or "cosine": down to 1 % of the rate over the whole of the training asked for.
+    # "constant"; "cosine": down to 1 % of the rate over the whole of the training asked for; or
+    # "step": times LEARNING_RATE_STEP_FACTOR every LEARNING_RATE_STEP_EPOCHS epochs (DRs-UNet's).
+    # Each stage of a training in stages has its own.
     LEARNING_RATE_SCHEDULE = "constant"
+    LEARNING_RATE_STEP_EPOCHS = 10
+    LEARNING_RATE_STEP_FACTOR = 0.5
     WARMUP_STEPS = 0  # steps of linear rise from zero to the rate
     # "sgd": times the mean square of each weight, a penalty (matterport). "adamw": decoupled
-    # decay of the kernels.
+    # decay of the kernels. "adam": none.
     WEIGHT_DECAY = 0.0001
     GRADIENT_CLIP_NORM = 5.0
     # True: batch statistics in batch normalisation. False: frozen, right for small batches from

@@ -15,8 +15,8 @@ CHOICES = {
     "PRECISION": ("auto", "float32", "bfloat16"),
     "ROI_ALIGN_SAMPLES": (1, 2),
     "ROI_ALIGN_POOLING": ("max", "average"),
-    "OPTIMIZER": ("sgd", "adamw"),
-    "LEARNING_RATE_SCHEDULE": ("constant", "cosine"),
+    "OPTIMIZER": ("sgd", "adam", "adamw"),
+    "LEARNING_RATE_SCHEDULE": ("constant", "cosine", "step"),
     "TRAIN_BN": (True, False, None),
     "NORMALIZATION": ("dataset", "tile"),
     "MASK_LOSS": ("bce", "focal", "dice"),
@@ -27,6 +27,7 @@ COUNTS = """
     TRAIN_ROIS_PER_IMAGE POOL_SIZE MASK_POOL_SIZE MAX_GT_INSTANCES PRE_NMS_LIMIT
     POST_NMS_ROIS_TRAINING POST_NMS_ROIS_INFERENCE DETECTION_MAX_INSTANCES
     RPN_TRAIN_ANCHORS_PER_IMAGE RPN_ANCHOR_STRIDE TOP_DOWN_PYRAMID_SIZE FPN_CLASSIF_FC_LAYERS_SIZE
+    LEARNING_RATE_STEP_EPOCHS
 """.split()
 SHARES = """
     RPN_NMS_THRESHOLD DETECTION_NMS_THRESHOLD DETECTION_MIN_CONFIDENCE ROI_POSITIVE_RATIO
@@ -126,6 +127,11 @@ def _joint_rules(c: Any, loss_names: list[str]) -> Iterator[tuple]:
         "LEARNING_RATE must be positive",
         lambda: c.LEARNING_RATE > 0,
         "Use 1e-3, say",
+    )
+    yield (
+        "LEARNING_RATE_STEP_FACTOR must be more than 0 and at most 1",
+        lambda: 0 < c.LEARNING_RATE_STEP_FACTOR <= 1,
+        "Use 0.5, which halves the rate",
     )
     yield (
         "STD_PIXEL must be positive",

@@ -12,15 +12,12 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
 from landslide_rcnn import weights as weight_files
 from landslide_rcnn.building import build_network
 from landslide_rcnn.config import Config, warn_of_stand_ins
-from landslide_rcnn.data.batches import TrainingBatches
-from landslide_rcnn.data.dataset import Dataset
 from landslide_rcnn.devices import replicas
 from landslide_rcnn.errors import ConfigError, WeightsError, WeightsNotFoundError
 from landslide_rcnn.matterport.functions import *  # noqa: F403  matterport's own names
@@ -29,11 +26,12 @@ from landslide_rcnn.matterport.methods import MatterportMethods
 from landslide_rcnn.matterport.replaced import missing
 from landslide_rcnn.molding import mold, unmold
 from landslide_rcnn.nn.compiled import compile_forward
+from landslide_rcnn.nn.losses import build_components
 from landslide_rcnn.prediction import Instances, TilePrediction, masks_of, probability_of
-from landslide_rcnn.training import Checkpoint, fit, set_trainable
+from landslide_rcnn.training import DetectorTrainer, TrainingMethods
 
 
-class MaskRCNN(MatterportMethods):
+class MaskRCNN(TrainingMethods, MatterportMethods):
     """The improved Mask R-CNN.
 
     Args:
@@ -194,103 +192,13 @@ class MaskRCNN(MatterportMethods):
 
     # --- Training ---------------------------------------------------------------------------
 
-    def train(
-        self,
-        train_dataset: Dataset,
-        val_dataset: Dataset | None,
-        learning_rate: float,
-        epochs: int,
-        layers: str,
-        augmentation: Any = None,
-        custom_callbacks: Sequence[keras.callbacks.Callback] | None = None,
-        no_augmentation_sources: Collection[str] | None = None,
-        *,
-        augment: bool = False,
-        minutes: float | None = None,
-        seed: int = 0,
-        checkpoints: bool = True,
-        verbose: int | str = "auto",
-    ) -> keras.callbacks.History | None:
-        """Train some layers up to an epoch.
-
-        Args:
-            train_dataset: Prepared. Images without instances are trained on.
-            val_dataset: Prepared; losses on it are computed after each epoch. None for none.
-            learning_rate: The optimizer's.
-            epochs: The epoch to stop after, counted over all trainings of these weights.
-            layers: "heads", "3+", "4+", "5+", "all", or a regular expression for layer names.
-            augmentation: An imgaug augmenter.
-            custom_callbacks: Further Keras callbacks.
-            no_augmentation_sources: Dataset sources that are never augmented.
-            augment: Random flips and quarter turns, exact and free.
-            minutes: Stop after this time.
-            seed: Of order, augmentation and drawing.
-            checkpoints: Write TensorBoard logs and a checkpoint after each epoch to `log_dir`;
-                the last three checkpoints are kept.
-            verbose: Keras' progress bar: "auto", 0, 1 or 2.
-
-        Returns:
-            Keras' history; None if the epochs are already done.
-
-        Raises:
-            ConfigError: The model is in inference mode, or `layers` names none.
-            DatasetError: A file of either dataset is unusable; all are named, before the first
-                step.
-        """
-        if self.mode != "training":
-            raise ConfigError(
-                'Training needs a model in mode "training". Received: "inference". '
-                'Use MaskRCNN(mode="training", ...).'
-            )
-        if epochs <= self.epoch:
-            print(
-                f"Nothing to train: epochs={epochs} counts from the first training on, and "
-                f"{self.epoch} are done. Use a larger number."
-            )
-            return None
-        if self.config.BATCH_SIZE % self.config.GPU_COUNT:
-            raise ConfigError(
-                "BATCH_SIZE must be a multiple of GPU_COUNT, so that every device has a share. "
-                f"Received: BATCH_SIZE={self.config.BATCH_SIZE}, GPU_COUNT="
-                f"{self.config.GPU_COUNT}. Use IMAGES_PER_GPU instead of BATCH_SIZE."
-            )
-        augmenting = dict(
-            augment=augment,
-            augmentation=augmentation,
-            no_augmentation_sources=no_augmentation_sources,
+    def make_trainer(self) -> DetectorTrainer:
+        """Put the losses that the configuration names on the network; `train` does."""
+        config = self.config
+        components = build_components(
+            class_weights=config.CLASS_WEIGHTS, mask_loss=config.MASK_LOSS
         )
-        train_batches = TrainingBatches(train_dataset, self.config, seed=seed, **augmenting)
-        val_batches = None
-        if val_dataset is not None:
-            val_batches = TrainingBatches(
-                val_dataset, self.config, shuffle=False, enrich=False, seed=seed
-            )
-        for batches in filter(None, (train_batches, val_batches)):
-            batches.verify(progress=bool(verbose))
-        self.class_names = list(train_dataset.class_names)
-        set_trainable(self.keras_model, layers)
-        keras.utils.set_random_seed(seed)
-        callbacks = list(custom_callbacks or ())
-        if checkpoints:
-            callbacks += [
-                keras.callbacks.TensorBoard(self.log_dir, write_graph=False),
-                Checkpoint(self.save_weights, self.checkpoint_path),
-            ]
-        with self._scope():
-            history = fit(
-                self.keras_model,
-                self.config,
-                train_batches,
-                val_batches,
-                learning_rate=learning_rate,
-                epochs=epochs,
-                initial_epoch=self.epoch,
-                minutes=minutes,
-                callbacks=callbacks,
-                verbose=verbose,
-            )
-        self.epoch = max(self.epoch, epochs if minutes is None else history.epoch[-1] + 1)
-        return history
+        return DetectorTrainer(self.keras_model, config.LOSS_WEIGHTS, components)
 
     # --- Detection --------------------------------------------------------------------------
 

@@ -3,12 +3,8 @@
 import numpy as np
 import pytest
 
-from landslide_rcnn import training
+from landslide_rcnn import model as modellib
 from landslide_rcnn.config import Config
-
-
-class Stop(Exception):
-    """Ends a training before it begins."""
 
 
 @pytest.mark.parametrize(
@@ -22,15 +18,11 @@ class Stop(Exception):
     ],
 )
 def test_the_settings_reach_the_trainer(monkeypatch, settings, expected):
-    made, given = {"a loss": lambda outputs: np.float32(3)}, {}
-    monkeypatch.setattr(training, "build_components", lambda **kwargs: given.update(kwargs) or made)
-
-    def trainer(network, loss_weights, components):
-        assert components is made
-        raise Stop
-
-    monkeypatch.setattr(training, "DetectorTrainer", trainer)
-    config = Config(NUM_CLASSES=2, **settings)
-    with pytest.raises(Stop):
-        training.fit(None, config, None, None, learning_rate=0.1, epochs=1)
+    made, given = {"rpn_class_loss": lambda outputs: np.float32(3)}, {}
+    monkeypatch.setattr(modellib, "build_components", lambda **kwargs: given.update(kwargs) or made)
+    model = object.__new__(modellib.MaskRCNN)
+    model.config = Config(NUM_CLASSES=2, LOSS_WEIGHTS={"rpn_class_loss": 0.5}, **settings)
+    model.keras_model = None
+    trainer = model.make_trainer()
     assert given == expected
+    assert trainer.components == made and trainer.loss_weights["rpn_class_loss"] == 0.5

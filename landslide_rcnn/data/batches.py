@@ -1,6 +1,6 @@
 """Batches for training a detector: `Dataset` -> NumPy arrays of fixed shapes.
 
-The last step of `data/`; `training.py` hands the batches to Keras. One sample goes through
+The last step of `data/`; `training/` hands the batches to Keras. One sample goes through
 load (-> splice or CutMix) -> imgaug -> resize -> flips and quarter turns -> normalise -> boxes
 and masks.
 
