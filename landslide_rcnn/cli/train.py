@@ -30,9 +30,34 @@ from landslide_rcnn.startup import import_keras_quietly
     show_default=True,
     help="none, imagenet, coco, last, or a file: .weights.h5, .h5, .npz, .safetensors, .pth.",
 )
-@click.option("--layers", default="all", show_default=True, help="heads, 3+, 4+, 5+, all, a regex.")
-@click.option("--epochs", default=20, show_default=True, type=click.IntRange(1))
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop in time.")
+@click.option("--layers", show_default="all", help="heads, 3+, 4+, 5+, all, a regex.")
+@click.option("--epochs", show_default="20", type=click.IntRange(1))
+@click.option(
+    "--stage",
+    "stages",
+    multiple=True,
+    metavar="LAYERS:EPOCHS:LEARNING_RATE[:BATCH_SIZE]",
+    help="Instead of --layers and --epochs: train in stages, such as heads:50:1e-4:8, then "
+    "all:100:1e-5:4; may be repeated.",
+)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, min_open=True),
+    help="Stop in time; stages share it by their epochs.",
+)
+@click.option(
+    "--monitor",
+    default="val_f1",
+    show_default=True,
+    help="What chooses the epoch: val_f1, val_iou, val_miou, val_precision, val_recall, "
+    "val_overall_accuracy, val_loss, loss.",
+)
+@click.option(
+    "--patience",
+    type=click.IntRange(1),
+    metavar="N",
+    help="End a stage after N epochs without a better one.",
+)
 @click.option("--bands", help="Of the images, by number or name: 3,2,1 or red=1,dem=4,slope=6.")
 @click.option(
     "--companion",
@@ -67,6 +92,7 @@ from landslide_rcnn.startup import import_keras_quietly
 @click.option("--seed", default=0, show_default=True, help="Decides everything that is random.")
 @tile_options
 @no_crs_option
+@click.option("--resume", is_flag=True, help="Go on with a training that was interrupted.")
 @overwrite_option
 @quiet_option
 @one_line_errors
@@ -78,7 +104,10 @@ def train(
     weights,
     layers,
     epochs,
+    stages,
     minutes,
+    monitor,
+    patience,
     bands,
     companions,
     normalize,
@@ -89,6 +118,7 @@ def train(
     cache,
     seed,
     no_crs,
+    resume,
     overwrite,
     quiet,
     **given,
@@ -119,7 +149,7 @@ def train(
         train_set = BackgroundEnhanced(train_set, splice, cutmix, seed=seed)
     augmenter = recipe(augmentation) if augmentation else None
     import_keras_quietly()
-    from landslide_rcnn.workflows.train import train_model
+    from landslide_rcnn.workflows.train import Stage, train_model
 
     result = train_model(
         config,
@@ -129,11 +159,15 @@ def train(
         weights=weights,
         layers=layers,
         epochs=epochs,
+        stages=[Stage.parse(text) for text in stages],
         minutes=minutes,
+        monitor=monitor,
+        patience=patience,
         normalize=normalize,
         augment=augmenter is None,
         augmentation=augmenter,
         seed=seed,
+        resume=resume,
         overwrite=overwrite,
         progress=not quiet,
     )

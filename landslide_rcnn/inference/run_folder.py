@@ -107,14 +107,14 @@ def open_run(
     fingerprint = json.loads(json.dumps(fingerprint))  # tuples are lists in a file
     with contextlib.ExitStack() as until_exit:
         if folder.exists():
-            until_exit.enter_context(_lock(folder))
+            until_exit.enter_context(locked(folder))
             if resume:
                 _check_same(output_dir, fingerprint)
             else:
                 shutil.rmtree(folder)  # checked above: asked for, or nobody's
         if not folder.exists():
             folder.mkdir(parents=True, exist_ok=True)  # two may begin at once: one gets the lock
-            until_exit.enter_context(_lock(folder))
+            until_exit.enter_context(locked(folder))
             write_json(folder / "run.json", fingerprint)
         run = RunFolder(output_dir)
         try:
@@ -130,10 +130,10 @@ def finish_publishing(output_dir: str | Path) -> None:
     """Move the rest of results whose moving was cut off; nothing to do as a rule."""
     folder = Path(output_dir) / FOLDER_NAME
     if (folder / "publishing").exists():
-        with _lock(folder):
+        with locked(folder):
             _move_results(Path(output_dir))
     elif folder.exists() and not (folder / "run.json").exists():
-        with _lock(folder):
+        with locked(folder):
             shutil.rmtree(folder)  # its results were moved, or it had not begun
 
 
@@ -249,15 +249,19 @@ def _move_results(output_dir: Path) -> None:
 
 
 @contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Keep other processes out; the lock goes with the process, however that ends."""
+def locked(folder: Path, work: str = "a map") -> Iterator[None]:
+    """Keep other processes out; the lock goes with the process, however that ends.
+
+    Raises:
+        UnfinishedRunError: Another process is at work in `folder`.
+    """
     with (folder / "lock").open("w") as file:
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UnfinishedRunError(
-                    "One process at a time works on a map. Received: "
+                    f"One process at a time works on {work}. Received: "
                     f"{folder.parent}, where another one is at work. Wait for it, or stop it."
                 ) from None
         yield

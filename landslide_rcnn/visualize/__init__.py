@@ -5,6 +5,7 @@ matplotlib figure and never shows it: call `plt.show()`, `figure.savefig(...)`, 
 the notebook.
 """
 
+from landslide_rcnn.visualize.curves import training_curves
 from landslide_rcnn.visualize.detection import (
     display_differences,
     draw_rois,
@@ -49,4 +50,5 @@ __all__ = [
     "plot_precision_recall",
     "random_colors",
     "to_rgb",
+    "training_curves",
 ]
