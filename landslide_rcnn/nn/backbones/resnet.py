@@ -12,6 +12,7 @@ import keras
 from keras import layers
 
 from landslide_rcnn.errors import RegistryError
+from landslide_rcnn.nn.backbones.dilation import dilate
 from landslide_rcnn.nn.batch_norm import BatchNorm
 from landslide_rcnn.nn.conv_norm import ConvNorm
 from landslide_rcnn.nn.grouped_conv import GroupedConv2D
@@ -69,6 +70,7 @@ def build_resnet(
     style: str = "torchvision",
     batch_statistics: bool = True,
     classes: int | None = None,
+    output_stride: int = 32,
 ) -> keras.Model:
     """Build a backbone, or a classifier when `classes` is given.
 
@@ -78,15 +80,25 @@ def build_resnet(
         style: A key of `STYLES`.
         batch_statistics: Train the batch normalisation by the batch's statistics.
         classes: Units of a classification head.
+        output_stride: Pixels a cell of C5 stands for. 8 and 16 replace the last strides by
+            dilations: the same weights, and at every stride-th cell the same numbers.
 
     Returns:
         A model from [B, H, W, channels] to {"C2": [B, H/4, W/4, 256], "C3": [.., 512], "C4":
         [.., 1024], "C5": [B, H/32, W/32, 2048]}, or to logits [B, classes].
 
     Raises:
-        RegistryError: `name` or `style` is not in its table.
+        RegistryError: `name` or `style` is not in its table, or a ResNeXt is to be dilated.
+        ShapeError: `output_stride` is none of 8, 16 and 32.
     """
     variant, conventions = _look_up(VARIANTS, name), _look_up(STYLES, style)
+    if variant.groups > 1 and output_stride < 32:
+        plain = [key for key, value in VARIANTS.items() if value.groups == 1]
+        raise RegistryError(
+            "A backbone of grouped convolutions must have the output stride 32. Received: "
+            f"{name!r}, {output_stride}. Use one of: {', '.join(plain)}."
+        )
+    stages = dilate([2, 2, 2, 2, 2], output_stride)[1:]  # C2's stride is that of the pooling
     block = _Bottleneck(variant, conventions, batch_statistics)
     image = keras.Input((None, None, channels), name="input_image")
     x = layers.ZeroPadding2D(3, name="conv1_pad")(image)
@@ -102,7 +114,7 @@ def build_resnet(
     levels = {}
     for stage, count in enumerate(variant.blocks, start=2):
         for i in range(count):
-            x = block(x, stage, "abcdefghijklmnopqrstuvwxyz"[i], first=i == 0)
+            x = block(x, stage, "abcdefghijklmnopqrstuvwxyz"[i], i == 0, stages[stage - 2])
         levels[f"C{stage}"] = x
     if classes is None:
         return keras.Model(image, levels, name=name)
@@ -119,23 +131,28 @@ class _Bottleneck:
     def __init__(self, variant: Variant, style: Style, batch_statistics: bool):
         self.variant, self.style, self.batch_statistics = variant, style, batch_statistics
 
-    def __call__(self, x, stage: int, letter: str, first: bool):
+    def __call__(self, x, stage: int, letter: str, first: bool, at: tuple[int, int, int]):
         out = 256 * 2 ** (stage - 2)
         width = self.variant.groups * self.variant.group_width * 2 ** (stage - 2)
-        stride = 2 if first and stage > 2 else 1
+        stride, dilation_before, dilation = at
+        stride = stride if first and stage > 2 else 1
         stride1, stride3 = (1, stride) if self.style.stride_in_3x3 else (stride, 1)
+        if first and self.style.stride_in_3x3:
+            dilation = dilation_before  # it sees the cells before the stride
         ending = f"{stage}{letter}_branch"
 
         y = self.conv_norm(x, width, 1, stride1, f"{ending}2a")
         y = layers.ReLU(name=f"res{ending}2a_relu")(y)
-        y = self.conv_norm(y, width, 3, stride3, f"{ending}2b", groups=self.variant.groups)
+        y = self.conv_norm(
+            y, width, 3, stride3, f"{ending}2b", self.variant.groups, dilation=dilation
+        )
         y = layers.ReLU(name=f"res{ending}2b_relu")(y)
         y = self.conv_norm(y, out, 1, 1, f"{ending}2c")
         shortcut = self.conv_norm(x, out, 1, stride, f"{ending}1") if first else x
         y = layers.Add(name=f"res{stage}{letter}_add")([y, shortcut])
         return layers.ReLU(name=f"res{stage}{letter}_out")(y)
 
-    def conv_norm(self, x, filters: int, size: int, stride: int, ending: str, groups: int = 1):
+    def conv_norm(self, x, filters: int, size: int, stride: int, ending: str, groups=1, dilation=1):
         padding = "same" if size > 1 else "valid"
         if size > 1 and stride > 1 and self.style.symmetric_padding:
             x = layers.ZeroPadding2D(1, name=f"res{ending}_pad")(x)
@@ -145,7 +162,7 @@ class _Bottleneck:
             convolution = GroupedConv2D(filters, size, stride, groups=groups, **spec)
         else:
             kind = MatrixConv2D if size == 1 else layers.Conv2D
-            convolution = kind(filters, size, stride, **spec)
+            convolution = kind(filters, size, stride, dilation_rate=dilation, **spec)
         return ConvNorm(convolution, self.norm(f"bn{ending}"))(x)
 
     def norm(self, name: str) -> BatchNorm:
