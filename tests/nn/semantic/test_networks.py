@@ -232,7 +232,7 @@ class TestRegistry:
                 module = registry.importlib.import_module(
                     f"landslide_rcnn.nn.semantic.{row.module}"
                 )
-                monkeypatch.setattr(module, f"build_{row.module}", lambda **k: asked.update(k))
+                monkeypatch.setattr(module, f"build_{row.module}", asked.update)
                 build_semantic(name, backbone, channels=5, classes=4)
                 assert asked == {"channels": 5, "classes": 4, "backbone": backbone}
                 monkeypatch.undo()
