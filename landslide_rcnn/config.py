@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from landslide_rcnn.config_rules import check, plain
-from landslide_rcnn.errors import ConfigError, RegistryError
+from landslide_rcnn.errors import ConfigError
+from landslide_rcnn.nn.semantic.registry import ARCHITECTURES
 
 # The settings that bring bands to one scale: one value a channel.
 PIXEL_SCALE = ("MEAN_PIXEL", "STD_PIXEL")
@@ -50,10 +51,16 @@ class Config:
     # Validation batches at the end of an epoch. None: all of them.
     VALIDATION_STEPS: int | None = 50
 
-    # --- Backbone and pyramid --------------------------------------------------------------
+    # --- Family and backbone ---------------------------------------------------------------
 
-    # One of `config_rules.BACKBONES`, or a function of your own with the signature of
+    # "mask_rcnn", or a semantic network: fcn, fcn_fl, unet, segnet, pspnet, deeplab, drs_unet
+    # (`nn.semantic.registry.ARCHITECTURES`). What is said below of styles, pyramid, RPN, rois,
+    # heads, instances, TRAIN_BN and a detector's losses means nothing to those, and is not read.
+    # `landslide_rcnn.experiments` has the papers' settings for each.
+    ARCHITECTURE = "mask_rcnn"
+    # mask_rcnn: one of `config_rules.BACKBONES`, or a function of your own with the signature of
     # matterport's resnet_graph: (input_image, stage5=True, train_bn=...) -> [C1, .., C5].
+    # A semantic network: one of those in its row of the registry, or None for the first of them.
     BACKBONE: Any = "resnet101"
     # matterport needs it beside a function for BACKBONE. Accepted; the strides are fixed here.
     COMPUTE_BACKBONE_SHAPE: Any = None
@@ -141,6 +148,8 @@ class Config:
     DETECTION_MAX_INSTANCES = 100
     DETECTION_MIN_CONFIDENCE = 0.7
     DETECTION_NMS_THRESHOLD = 0.3  # IoU
+    # The smallest landslide that `Segmenter.detect` tells, pixels. Maps have a rule of their own.
+    DETECTION_MIN_PIXELS = 1
 
     # --- Optimisation ----------------------------------------------------------------------
 
@@ -170,12 +179,15 @@ class Config:
         "mrcnn_mask_loss": 1.0,
         "mrcnn_mask_edge_loss": 0.0,  # Liu et al. 2021, eqs. 2 to 4; 0 leaves it out
     }
-    # Weights of the classes, background first, in the box head's class loss, such as [1, 2]
-    # for rare landslides. None: all alike.
+    # Weights of the classes, background first, in the box head's class loss and in a semantic
+    # network's, such as [1, 2] for rare landslides. None: all alike.
     CLASS_WEIGHTS: list[float] | None = None
     # What mrcnn_mask_loss is: "bce" (matterport's), "focal" (FCN-FL's alpha 0.25, gamma 1.75) or
     # "dice".
     MASK_LOSS = "bce"
+    # What a semantic network's loss is the sum of: `nn.semantic_losses.SEMANTIC_LOSSES`, times
+    # these weights. "bce": sigmoid cross entropy for one kind of landslide, softmax for more.
+    SEMANTIC_LOSS = {"bce": 1.0, "focal": 0.0, "dice": 0.0}
 
     def __init__(self, **settings: Any) -> None:
         """Check the attributes; keyword arguments override them for this instance.
@@ -192,6 +204,8 @@ class Config:
             value = getattr_static(self, name)
             if isfunction(value) and next(iter(signature(value).parameters)) != "self":
                 setattr(self, name, value)
+        if self.BACKBONE is None and self.ARCHITECTURE in ARCHITECTURES:
+            self.BACKBONE = ARCHITECTURES[self.ARCHITECTURE].backbones[0]
         self.BATCH_SIZE = self.BATCH_SIZE or self.IMAGES_PER_GPU * self.GPU_COUNT
         channels = self.IMAGE_CHANNEL_COUNT
         # Those that nobody set: made for RGB in bytes, and replaced by the data's in training.
@@ -204,11 +218,11 @@ class Config:
         self.IMAGE_SHAPE = np.array([side, side, channels])
         self.IMAGE_META_SIZE = 1 + 3 + 3 + 4 + 1 + self.NUM_CLASSES
         self.LOSS_WEIGHTS = {**Config.LOSS_WEIGHTS, **self.LOSS_WEIGHTS}
-        if isinstance(self.BACKGROUND_ENHANCEMENT, dict):
-            self.BACKGROUND_ENHANCEMENT = {
-                **Config.BACKGROUND_ENHANCEMENT,
-                **self.BACKGROUND_ENHANCEMENT,
-            }
+        for name in ("BACKGROUND_ENHANCEMENT", "SEMANTIC_LOSS"):
+            # What one of these does not name, it leaves out.
+            if isinstance(getattr(self, name), dict):
+                nothing = dict.fromkeys(getattr(Config, name), 0.0)
+                setattr(self, name, {**nothing, **getattr(self, name)})
         check(self, setting_names(), list(Config.LOSS_WEIGHTS))
 
     def to_dict(self) -> dict[str, Any]:
@@ -280,61 +294,6 @@ class LandslideConfig(Config):
     VALIDATION_STEPS = None
     TRAIN_BN = None
     LOSS_WEIGHTS = {"mrcnn_mask_edge_loss": 1.0}
-
-
-class _WithoutImprovements(LandslideConfig):
-    """The plain FPN and losses that the first three experiments share."""
-
-    BOTTOM_UP_PATH = False
-    LOSS_WEIGHTS = {"mrcnn_mask_edge_loss": 0.0}
-
-
-class ResNet101Config(_WithoutImprovements):
-    """Liu et al. 2021, experiment 1."""
-
-    BACKBONE = "resnet101"
-
-
-class ResNeXt50Config(_WithoutImprovements):
-    """Liu et al. 2021, experiment 2."""
-
-    BACKBONE = "resnext50"
-
-
-class ResNeXt101Config(_WithoutImprovements):
-    """Liu et al. 2021, experiment 3."""
-
-    BACKBONE = "resnext101"
-
-
-class ResNeXt50BottomUpConfig(_WithoutImprovements):
-    """Liu et al. 2021, experiment 4: ResNeXt-50 with the improved FPN."""
-
-    BOTTOM_UP_PATH = True
-
-
-# The five experiments of Liu et al. 2021, in the paper's order.
-PAPER_EXPERIMENTS: dict[str, type[LandslideConfig]] = {
-    "resnet101": ResNet101Config,
-    "resnext50": ResNeXt50Config,
-    "resnext101": ResNeXt101Config,
-    "resnext50-n": ResNeXt50BottomUpConfig,
-    "resnext50-n-edge": LandslideConfig,
-}
-
-
-def experiment_config(name: str, **settings: Any) -> LandslideConfig:
-    """Make the configuration of one of `PAPER_EXPERIMENTS`, with settings on top.
-
-    Raises:
-        RegistryError: There is no such experiment.
-    """
-    if name not in PAPER_EXPERIMENTS:
-        raise RegistryError(
-            f"An experiment must be known. Received: {name!r}. "
-            f"Use one of: {', '.join(PAPER_EXPERIMENTS)}."
-        )
-    return PAPER_EXPERIMENTS[name](**settings)
 
 
 def setting_names() -> list[str]:

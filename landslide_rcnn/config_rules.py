@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from landslide_rcnn.errors import ConfigError
+from landslide_rcnn.nn.semantic.registry import ARCHITECTURES
 
 BACKBONES = ("resnet26", "resnet50", "resnet101", "resnext50", "resnext101")
 CHOICES = {
-    "BACKBONE": BACKBONES,
+    "ARCHITECTURE": ("mask_rcnn", *ARCHITECTURES),
     "BACKBONE_STYLE": ("torchvision", "keras", "matterport"),
     "IMAGE_RESIZE_MODE": ("none", "square", "pad64", "crop"),
     "PRECISION": ("auto", "float32", "bfloat16"),
@@ -26,6 +27,7 @@ COUNTS = """
     GPU_COUNT IMAGES_PER_GPU BATCH_SIZE NUM_CLASSES IMAGE_MIN_DIM IMAGE_MAX_DIM IMAGE_CHANNEL_COUNT
     TRAIN_ROIS_PER_IMAGE POOL_SIZE MASK_POOL_SIZE MAX_GT_INSTANCES PRE_NMS_LIMIT
     POST_NMS_ROIS_TRAINING POST_NMS_ROIS_INFERENCE DETECTION_MAX_INSTANCES
+    DETECTION_MIN_PIXELS
     RPN_TRAIN_ANCHORS_PER_IMAGE RPN_ANCHOR_STRIDE TOP_DOWN_PYRAMID_SIZE FPN_CLASSIF_FC_LAYERS_SIZE
     LEARNING_RATE_STEP_EPOCHS
 """.split()
@@ -69,13 +71,18 @@ def _single_rules(c: Any) -> Iterator[tuple]:
         "model_dir) and load_weights; or give from_weights BACKBONE=the function",
     )
     for name, allowed in CHOICES.items():
-        if name == "BACKBONE" and callable(c.BACKBONE):
-            continue
         yield (
             f"{name} must be one of {', '.join(map(str, allowed))}",
             lambda name=name, allowed=allowed: getattr(c, name) in allowed,
             "Use one of these",
         )
+    row = ARCHITECTURES.get(c.ARCHITECTURE)
+    of, backbones = ("", BACKBONES) if row is None else ("ARCHITECTURE's: ", row.backbones)
+    yield (
+        f"BACKBONE must be one of {of}{', '.join(backbones)}",
+        lambda: (row is None and callable(c.BACKBONE)) or c.BACKBONE in backbones,
+        "Use one of these",
+    )
     for name in COUNTS:
         yield (
             f"{name} must be a whole number of at least 1",
@@ -98,15 +105,33 @@ def _joint_rules(c: Any, loss_names: list[str]) -> Iterator[tuple]:
         "The heads always train on the RPN's proposals. To look at the targets of rois of your "
         "own, call model.build_detection_targets",
     )
+    any_size = c.ARCHITECTURE != "mask_rcnn"  # semantic networks pad inside
     yield (
         "IMAGE_MAX_DIM must be a multiple of 64 when IMAGE_RESIZE_MODE is square",
-        lambda: c.IMAGE_RESIZE_MODE != "square" or c.IMAGE_MAX_DIM % 64 == 0,
+        lambda: any_size or c.IMAGE_RESIZE_MODE != "square" or c.IMAGE_MAX_DIM % 64 == 0,
         "Use 128, 256, 512, 1024, ...",
     )
     yield (
         "IMAGE_MIN_DIM must be a multiple of 64 when IMAGE_RESIZE_MODE is crop or pad64",
-        lambda: c.IMAGE_RESIZE_MODE not in ("crop", "pad64") or c.IMAGE_MIN_DIM % 64 == 0,
+        lambda: (
+            any_size or c.IMAGE_RESIZE_MODE not in ("crop", "pad64") or c.IMAGE_MIN_DIM % 64 == 0
+        ),
         "Use 128, 256, 512, 1024, ...",
+    )
+    yield (
+        "NUM_CLASSES must be 2 or more, the background with them, for a semantic ARCHITECTURE",
+        lambda: not any_size or c.NUM_CLASSES >= 2,
+        "Use 2 for landslide and background",
+    )
+    parts = c.SEMANTIC_LOSS
+    yield (
+        "SEMANTIC_LOSS must give bce, focal and dice weights of at least 0, one of them more",
+        lambda: (
+            set(parts) == {"bce", "focal", "dice"}
+            and min(parts.values()) >= 0
+            and max(parts.values()) > 0
+        ),
+        'Use {"focal": 1.0, "dice": 1.0}, say',
     )
     yield (
         "RPN_ANCHOR_SCALES and BACKBONE_STRIDES must name five levels each",

@@ -1,9 +1,14 @@
-"""Images in, network inputs out; network outputs in, instances out. Used by `model.MaskRCNN`.
+"""Images in, network inputs out; network outputs in, answers in the image's own pixels out.
 
-    image -> resize, pad, normalise -> network -> boxes and masks in the image's own pixels
+    image -> resize, pad, normalise -> network -> boxes and masks, or a map, in its own pixels
+
+Used by `model.MaskRCNN` and `segmenter.Segmenter`.
 
 Shape letters: `landslide_rcnn.nn`.
 """
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +16,7 @@ from landslide_rcnn.config import Config
 from landslide_rcnn.data.dataset import match_channels
 from landslide_rcnn.data.masks import paste_mask
 from landslide_rcnn.data.normalize import normalize_image
-from landslide_rcnn.data.resize import resize_image
+from landslide_rcnn.data.resize import resize_array, resize_image
 from landslide_rcnn.errors import ShapeError
 from landslide_rcnn.prediction import Instances
 
@@ -58,6 +63,69 @@ def mold(
     image = np.where(valid_mask[..., None], image, np.zeros((), image.dtype))
     image, window, *_ = resize_image(image, **resize)
     return normalize_image(image, usable[..., 0] > 0.999, config), np.asarray(window, np.float32)
+
+
+class Answer(NamedTuple):
+    """What a network says of one image, in the pixels of its input.
+
+    Attributes:
+        outputs: Its share of the network's outputs.
+        window: [(y1, x1, y2, x2)] of `mold`.
+        molded_shape: Height and width of the network's input.
+    """
+
+    outputs: dict[str, np.ndarray]
+    window: np.ndarray
+    molded_shape: tuple[int, int]
+
+
+def run_in_batches(
+    images: Sequence[np.ndarray],
+    valid_masks: Sequence[np.ndarray] | None,
+    config: Config,
+    run: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]],
+) -> list[Answer]:
+    """Put images of any sizes through a network; those of one size after resizing go together.
+
+    Args:
+        images: [H, W, C] each, in the files' own values.
+        valid_masks: [H, W] each, True = usable; None for all.
+        config: Its IMAGE_* settings and BATCH_SIZE.
+        run: From [B, h, w, C] and windows [B, 4] to outputs [B, ...] by name.
+    """
+    molded = [
+        mold(image, None if valid_masks is None else valid_masks[i], config)
+        for i, image in enumerate(images)
+    ]
+    answers: list[Answer | None] = [None] * len(molded)
+    by_shape: dict[tuple, list[int]] = {}
+    for i, (tensor, _) in enumerate(molded):
+        by_shape.setdefault(tensor.shape, []).append(i)
+    size = config.BATCH_SIZE
+    for shape, members in by_shape.items():
+        for start in range(0, len(members), size):
+            part = members[start : start + size]
+            # The last batch is filled up, so that one graph serves all.
+            filled = part + [part[-1]] * (size - len(part))
+            outputs = run(
+                np.stack([molded[i][0] for i in filled]), np.stack([molded[i][1] for i in filled])
+            )
+            for k, i in enumerate(part):
+                own = {name: values[k] for name, values in outputs.items()}
+                answers[i] = Answer(own, molded[i][1], shape[:2])
+    return answers
+
+
+def unmold_map(values: np.ndarray, window: np.ndarray, image_shape: tuple[int, int]) -> np.ndarray:
+    """Bring a map [h, w, K] of the network's input back to the image's own pixels [H, W, K].
+
+    Args:
+        values: float32.
+        window: [(y1, x1, y2, x2)] of `mold`.
+        image_shape: H and W of the image.
+    """
+    y1, x1, y2, x2 = (int(edge) for edge in window)
+    return resize_array(values[y1:y2, x1:x2], *image_shape)
 
 
 def unmold(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+from scipy import ndimage
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,56 @@ def masks_of(instances: Instances, height: int, width: int) -> np.ndarray:
     for i, (y1, x1, y2, x2) in enumerate(instances.boxes):
         masks[y1:y2, x1:x2, i] = instances.mask_probabilities[i] >= 0.5
     return masks
+
+
+def label_regions(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    """Number the landslides of a mask: its 4-connected regions.
+
+    Args:
+        mask: [H, W] bool.
+
+    Returns:
+        labels: [H, W] int32, 0 where the mask is False.
+        count: Of the regions, numbered from 1.
+    """
+    return ndimage.label(mask)
+
+
+def regions_of(probabilities: np.ndarray, threshold: float, min_pixels: int = 1) -> Instances:
+    """Make instances of a semantic model's answer: the connected regions of each class.
+
+    A pixel is landslide where the probabilities of all kinds of landslides together reach the
+    threshold, and of the kind that is the most probable.
+
+    Args:
+        probabilities: [H, W, K - 1] float32, of the classes but the background.
+        threshold: Of their sum.
+        min_pixels: Smaller regions are left out.
+
+    Returns:
+        The regions, the surest first. A score is the mean of the region's probability, all kinds
+        together; a mask's probability is 1 in the region and 0 beside it.
+    """
+    probability = probabilities.sum(axis=-1)
+    classes = np.where(probability >= threshold, probabilities.argmax(axis=-1) + 1, 0)
+    found = []
+    for class_id in range(1, probabilities.shape[-1] + 1):
+        labels, _ = label_regions(classes == class_id)
+        for label, place in enumerate(ndimage.find_objects(labels), start=1):
+            mask = labels[place] == label
+            if np.count_nonzero(mask) >= min_pixels:
+                score = min(float(probability[place][mask].mean()), 1.0)
+                box = [place[0].start, place[1].start, place[0].stop, place[1].stop]
+                found.append((score, class_id, box, mask.astype(np.float32)))
+    if not found:
+        return Instances()
+    scores, class_ids, boxes, masks = zip(*sorted(found, key=lambda each: -each[0]))
+    return Instances(
+        np.array(boxes, np.int32),
+        np.array(scores, np.float32),
+        np.array(class_ids, np.int32),
+        masks,
+    )
 
 
 class Predictor(Protocol):

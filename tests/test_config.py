@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 
 from landslide_rcnn.config import (
-    PAPER_EXPERIMENTS,
     Config,
     LandslideConfig,
-    experiment_config,
     parse_settings,
     setting_names,
     warn_of_stand_ins,
 )
 from landslide_rcnn.errors import ConfigError, RegistryError
+from landslide_rcnn.experiments import PAPER_EXPERIMENTS, experiment_config
 
 
 def test_a_subclass_overrides_and_computes():

@@ -10,14 +10,18 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "landslide_rcnn"
 
 # Each room, and the rooms that it may import besides itself.
-BASE = {"errors", "files", "prediction", "versions", "config", "config_rules", "startup"}
+BASE = {
+    *("errors", "files", "prediction", "versions", "startup"),
+    *("config", "config_rules", "experiments"),
+}
 ALLOWED = {
     "errors": set(),
     "files": {"errors"},
     "prediction": set(),
     "versions": set(),
-    "config": {"errors", "config_rules"},
-    "config_rules": {"errors"},
+    "config": {"errors", "config_rules", "nn"},
+    "config_rules": {"errors", "nn"},
+    "experiments": {"errors", "config"},
     "precision": set(),
     "startup": set(),
     "devices": {"errors"},
@@ -30,13 +34,16 @@ ALLOWED = {
     "training": BASE | {"data", "nn", "weights", "devices"},
     "molding": BASE | {"data"},
     "matterport": BASE | {"boxes", "data", "nn", "training", "molding"},
-    "model": BASE
-    | {"building", "data", "devices", "nn", "weights", "training", "molding", "matterport"},
+    "face": BASE | {"building", "devices", "nn", "weights", "training", "matterport"},
+    "model": BASE | {"building", "face", "nn", "training", "molding", "matterport"},
+    "segmenter": BASE | {"face", "data", "nn", "weights", "training", "molding"},
+    "loading": BASE | {"weights", "face", "model", "segmenter"},
     "inference": BASE | {"geo", "data"},
     "evaluation": BASE | {"geo", "data", "boxes", "inference"},
     "visualize": BASE | {"geo", "data", "inference", "evaluation"},
     "workflows": BASE
-    | {"geo", "data", "weights", "training", "model", "inference", "evaluation", "visualize"},
+    | {"geo", "data", "weights", "training", "face", "loading"}
+    | {"inference", "evaluation", "visualize"},
     "utils": BASE | {"boxes", "data", "weights", "evaluation", "matterport"},
     "cli": BASE | {"geo", "data", "inference", "evaluation", "workflows"},
 }

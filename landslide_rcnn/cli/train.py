@@ -21,8 +21,9 @@ from landslide_rcnn.startup import import_keras_quietly
     "--experiment",
     default="resnext50-n-edge",
     show_default=True,
-    help="One of the experiments of Liu et al. 2021: resnet101, resnext50, resnext101, "
-    "resnext50-n (improved FPN), resnext50-n-edge (and edge loss).",
+    help="Mask R-CNN of Liu et al. 2021: resnet101, resnext50, resnext101, resnext50-n (improved "
+    "FPN), resnext50-n-edge (and edge loss). Semantic networks: unet, segnet, drs-unet, fcn, "
+    "fcn-fl, unet-vgg16, unet-resnet50, pspnet, pspnet-mobilenet, deeplab, deeplab-mobilenet.",
 )
 @click.option(
     "--weights",
@@ -124,12 +125,13 @@ def train(
     **given,
 ) -> None:
     """Train on labelled tiles, or on a scene with polygons."""
-    from landslide_rcnn.config import experiment_config, parse_settings
+    from landslide_rcnn.config import parse_settings
     from landslide_rcnn.data.background import BackgroundEnhanced
     from landslide_rcnn.data.bands import select_bands
     from landslide_rcnn.data.cache import CachedDataset
     from landslide_rcnn.data.readers import open_dataset
     from landslide_rcnn.data.recipes import recipe
+    from landslide_rcnn.experiments import experiment_config
     from landslide_rcnn.geo.companions import Companion
 
     config = experiment_config(experiment, **parse_settings(list(settings)))

@@ -1,8 +1,8 @@
-"""Batches for training a detector: `Dataset` -> NumPy arrays of fixed shapes.
+"""Batches for training: `Dataset` -> NumPy arrays of fixed shapes.
 
 The last step of `data/`; `training/` hands the batches to Keras. One sample goes through
-load (-> splice or CutMix) -> imgaug -> resize -> flips and quarter turns -> normalise -> boxes
-and masks.
+load (-> splice or CutMix) -> imgaug -> resize -> flips and quarter turns -> normalise -> labels:
+boxes and masks here, a map of classes in `semantic_batches.py`.
 
 Differs from matterport's `data_generator` on purpose: every image is seen once an epoch, images
 without instances included; what cannot be read is an error, not skipped; a batch depends on the
@@ -226,14 +226,19 @@ class TrainingBatches:
             augment=augmented and self.augment,
             augmentation=self.augmentation if augmented else None,
         )
-        masks, class_ids = self._keep_instances(sample, rng)
-        active = np.zeros(config.NUM_CLASSES, np.int32)
-        active[self.dataset.source_class_ids.get(source, [0])] = 1
         return {
             "image": normalize_image(sample.image, sample.valid, config),
-            **_pack_instances(masks, class_ids, config),
-            "active_class_ids": active,
+            **self._labels(sample, source, rng),
         }
+
+    def _labels(
+        self, sample: Sample, source: str, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """Return what a network learns from a sample of the network's size."""
+        masks, class_ids = self._keep_instances(sample, rng)
+        active = np.zeros(self.config.NUM_CLASSES, np.int32)
+        active[self.dataset.source_class_ids.get(source, [0])] = 1
+        return {**_pack_instances(masks, class_ids, self.config), "active_class_ids": active}
 
     def _load(self, kind: str, image_id: int, rng: np.random.Generator) -> Sample:
         """Return an image with its labels, or a sample made of it and of images without."""

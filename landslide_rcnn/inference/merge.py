@@ -25,6 +25,7 @@ from scipy import ndimage
 
 from landslide_rcnn.inference.candidates import Candidate, PackedMask, agree, intersection
 from landslide_rcnn.inference.mosaic import Strip
+from landslide_rcnn.prediction import label_regions
 
 # Class of the regions that no instance claims: the models without instances know one class.
 REGION_CLASS = 1
@@ -291,7 +292,7 @@ class InstanceMerger:
 
         Regions that continue one of the band above become one with it.
         """
-        labels, count = ndimage.label(unclaimed)
+        labels, count = label_regions(unclaimed)
         ids = np.zeros(count + 1, np.int32)
         areas = np.bincount(labels.ravel(), minlength=count + 1)
         sums = np.bincount(labels[unclaimed], probability[unclaimed], minlength=count + 1)

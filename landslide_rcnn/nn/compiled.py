@@ -1,6 +1,6 @@
 """A network's forward pass, compiled in the way of each Keras backend, for NumPy in and out.
 
-Used by `model.MaskRCNN` for detection. Every shape of the inputs is compiled once and kept.
+Used by `face.py` for detection. Every shape of the inputs is compiled once and kept.
 """
 
 from collections.abc import Callable
@@ -16,12 +16,15 @@ def compile_forward(network: keras.Model) -> Callable[..., dict[str, np.ndarray]
     It always uses the weights that the network has when it is called.
 
     Args:
-        network: Called as `network(*inputs)`; answers a dict of tensors.
+        network: Called as `network(*inputs)`; answers a dict of tensors, or one tensor, which
+            goes by the name "output".
     """
     run = _COMPILERS[keras.backend.backend()](network)
 
     def forward(*inputs: np.ndarray) -> dict[str, np.ndarray]:
-        return {name: ops.convert_to_numpy(value) for name, value in run(*inputs).items()}
+        outputs = run(*inputs)
+        outputs = outputs if isinstance(outputs, dict) else {"output": outputs}
+        return {name: ops.convert_to_numpy(value) for name, value in outputs.items()}
 
     return forward
 

@@ -2,8 +2,8 @@
 
 Every loss is a mean over the boxes that it concerns, and exactly 0 where there are none. The
 names are matterport's; `build_components` makes the table that a training step adds up, and
-`COMPONENTS` is matterport's own. `sigmoid_cross_entropy`, `sigmoid_focal_loss` and `dice_loss`
-serve any two-class map.
+`COMPONENTS` is matterport's own. The maths in front of them serves any map of classes;
+`semantic_losses.py` makes the semantic networks' losses of it.
 Shape letters: `landslide_rcnn.nn`.
 """
 
@@ -24,6 +24,25 @@ def masked_mean(values, mask):
         weights = weights[..., None]
     each = ops.sum(ops.broadcast_to(weights, ops.shape(values)))
     return ops.sum(values * weights) / ops.maximum(each, 1.0)
+
+
+def class_weighted_mean(values, class_ids, used, class_weights: Sequence[float] | None = None):
+    """Mean of `values` [...] where `used` [...] is True, each weighted by its own class.
+
+    Args:
+        values: [...].
+        class_ids: [...] int in 0..K-1.
+        used: [...] bool.
+        class_weights: [K]; None for all alike.
+
+    Returns:
+        A scalar; 0 where nothing is used.
+    """
+    if class_weights is None:
+        return masked_mean(values, used)
+    table = ops.convert_to_tensor(np.asarray(class_weights, np.float32))
+    weights = ops.take(table, class_ids) * ops.cast(used, "float32")
+    return ops.sum(weights * values) / ops.maximum(ops.sum(weights), 1e-7)
 
 
 def smooth_l1(targets, outputs):
@@ -57,8 +76,23 @@ def sigmoid_focal_loss(targets, logits, alpha=0.25, gamma=1.75):
     probabilities = ops.sigmoid(logits)
     missed = targets * (1.0 - probabilities) + (1.0 - targets) * probabilities
     balance = targets * alpha + (1.0 - targets) * (1.0 - alpha)
+    return balance * _power(missed, gamma) * sigmoid_cross_entropy(targets, logits)
+
+
+def softmax_focal_loss(class_ids, logits, alpha=0.25, gamma=1.75):
+    """Return [...]: the focal loss of class_ids [...] int under logits [..., K].
+
+    alpha is the share of every class but the background, 1 - alpha that of the background: with
+    two classes it is `sigmoid_focal_loss` of the difference of the logits.
+    """
+    losses = softmax_cross_entropy(class_ids, logits)
+    balance = ops.where(class_ids > 0, alpha, 1.0 - alpha)
+    return balance * _power(-ops.expm1(-losses), gamma) * losses
+
+
+def _power(missed, gamma):
     # The power's gradient is not finite at 0 for a gamma below 1.
-    return balance * ops.maximum(missed, 1e-7) ** gamma * sigmoid_cross_entropy(targets, logits)
+    return ops.maximum(missed, 1e-7) ** gamma
 
 
 def dice_loss(targets, logits):
@@ -69,14 +103,27 @@ def dice_loss(targets, logits):
         logits: [M, h, w].
 
     Returns:
+        [M] in [0, 1]; see `soft_dice_loss`.
+    """
+    return soft_dice_loss(targets, ops.sigmoid(logits))
+
+
+def soft_dice_loss(targets, probabilities, used=1.0):
+    """Return 1 - Dice coefficient of targets in {0, 1} and probabilities, map by map.
+
+    Args:
+        targets: [M, h, w].
+        probabilities: [M, h, w].
+        used: [M, h, w] or broadcastable to it: 0 where a pixel does not count.
+
+    Returns:
         [M] in [0, 1]. One pixel is added to both sides of the fraction: an empty map that is
         answered by an empty one costs nothing.
 
     Source: Milletari et al. 2016 (V-Net), with plain sums instead of squares.
     """
-    probabilities = ops.sigmoid(logits)
-    common = ops.sum(targets * probabilities, axis=(1, 2))
-    sizes = ops.sum(targets, axis=(1, 2)) + ops.sum(probabilities, axis=(1, 2))
+    common = ops.sum(used * targets * probabilities, axis=(1, 2))
+    sizes = ops.sum(used * targets, axis=(1, 2)) + ops.sum(used * probabilities, axis=(1, 2))
     return 1.0 - (2.0 * common + 1.0) / (sizes + 1.0)
 
 
@@ -104,11 +151,7 @@ def mrcnn_class_loss(outputs, class_weights: Sequence[float] | None = None):
     active = outputs["active_class_ids"][:, None, :] > 0
     logits = ops.where(active, ops.cast(outputs["mrcnn_class_logits"], "float32"), -1e9)
     losses = softmax_cross_entropy(targets.class_ids, logits)
-    if class_weights is None:
-        return masked_mean(losses, targets.used)
-    table = ops.convert_to_tensor(np.asarray(class_weights, np.float32))
-    weights = ops.take(table, targets.class_ids) * ops.cast(targets.used, "float32")
-    return ops.sum(weights * losses) / ops.maximum(ops.sum(weights), 1e-7)
+    return class_weighted_mean(losses, targets.class_ids, targets.used, class_weights)
 
 
 def mrcnn_bbox_loss(outputs):

@@ -106,9 +106,9 @@ def detect_scene(
 def load_predictor(weights: Path, settings: Mapping[str, Any]) -> Predictor:
     """Load a model, here or in a worker of a cluster; takes seconds."""
     import_keras_quietly()
-    from landslide_rcnn.model import MaskRCNN
+    from landslide_rcnn.loading import load_model
 
-    return MaskRCNN.from_weights(weights, **settings)[0]
+    return load_model(weights, **settings)[0]
 
 
 def _cluster(scheduler: str, load: functools.partial):

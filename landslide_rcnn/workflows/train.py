@@ -26,7 +26,7 @@ from landslide_rcnn.data.leakage import CheckedDataset, find_leaks
 from landslide_rcnn.data.problems import name_some
 from landslide_rcnn.data.split_files import copy_splits
 from landslide_rcnn.errors import ConfigError, DatasetError
-from landslide_rcnn.model import MaskRCNN
+from landslide_rcnn.loading import make_model
 from landslide_rcnn.training import Monitor, Stage
 from landslide_rcnn.weights import LoadReport
 from landslide_rcnn.workflows.epochs import AfterEpoch
@@ -62,11 +62,6 @@ class TrainResult:
     threshold: float
     metrics: dict
     load_report: LoadReport | None
-
-
-def make_model(config: Config, model_dir: Path) -> MaskRCNN:
-    """Make the model that a configuration describes, for training."""
-    return MaskRCNN("training", config, model_dir)
 
 
 def train_model(

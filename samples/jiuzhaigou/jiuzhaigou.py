@@ -6,9 +6,10 @@ Mask R-CNN. See README.md for the data that it takes and the commands.
 
 from functools import partial
 
-from landslide_rcnn.config import PAPER_EXPERIMENTS, Config
+from landslide_rcnn.config import Config
 from landslide_rcnn.data.readers import MaskFolderDataset
 from landslide_rcnn.data.recipes import recipe
+from landslide_rcnn.experiments import PAPER_EXPERIMENTS
 from samples.commands import Variant
 
 EPOCHS = 200

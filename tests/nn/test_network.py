@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from landslide_rcnn.config import PAPER_EXPERIMENTS, LandslideConfig
+from landslide_rcnn.config import LandslideConfig
 from landslide_rcnn.errors import RegistryError, ShapeError
+from landslide_rcnn.experiments import PAPER_EXPERIMENTS
 from landslide_rcnn.model import build_network
 from landslide_rcnn.nn.backbones.resnet import build_resnet
 from landslide_rcnn.nn.conv_norm import leaf_layers
