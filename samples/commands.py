@@ -129,10 +129,10 @@ def sample_commands(
         """Judge weights on a part, at the threshold that their card carries."""
         from landslide_rcnn.evaluation.datasets import sweep_dataset
         from landslide_rcnn.evaluation.pixels import metrics_dict
-        from landslide_rcnn.model import MaskRCNN
+        from landslide_rcnn.loading import load_model
 
         path = weights or default_output(variant) / "model.weights.h5"
-        model, card = MaskRCNN.from_weights(path)
+        model, card = load_model(path)
         sweep = sweep_dataset(model, open_part(data, part, model.config))
         metrics = metrics_dict(sweep.confusion_at(card.threshold))
         metrics["threshold"] = card.threshold

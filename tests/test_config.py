@@ -13,7 +13,13 @@ from landslide_rcnn.config import (
     warn_of_stand_ins,
 )
 from landslide_rcnn.errors import ConfigError, RegistryError
-from landslide_rcnn.experiments import PAPER_EXPERIMENTS, experiment_config
+from landslide_rcnn.experiments import (
+    EXPERIMENTS,
+    PAPER_EXPERIMENTS,
+    SEMANTIC_EXPERIMENTS,
+    SemanticConfig,
+    experiment_config,
+)
 
 
 def test_a_subclass_overrides_and_computes():
@@ -52,6 +58,64 @@ def test_the_papers_experiments_differ_in_what_the_paper_says():
     assert experiment_config("resnet101", NUM_CLASSES=3).NUM_CLASSES == 3
     with pytest.raises(RegistryError, match="Received: 'vgg'.*resnext50-n-edge"):
         experiment_config("vgg")
+
+
+def test_the_semantic_experiments_are_the_papers():
+    made = {name: experiment_config(name) for name in SEMANTIC_EXPERIMENTS}
+    assert {name: (c.ARCHITECTURE, c.BACKBONE) for name, c in made.items()} == {
+        "unet": ("unet", "plain"),
+        "segnet": ("segnet", "vgg16"),
+        "drs-unet": ("drs_unet", "plain"),
+        "fcn": ("fcn", "vgg16"),
+        "fcn-fl": ("fcn_fl", "vgg16"),
+        "unet-vgg16": ("unet", "vgg16"),
+        "unet-resnet50": ("unet", "resnet50"),
+        "pspnet": ("pspnet", "resnet50"),
+        "pspnet-mobilenet": ("pspnet", "mobilenet"),
+        "deeplab": ("deeplab", "xception"),
+        "deeplab-mobilenet": ("deeplab", "mobilenet"),
+    }
+    assert len(EXPERIMENTS) == 5 + 11 and all(c.NUM_CLASSES == 2 for c in made.values())
+    drs, fcn_fl, pspnet = made["drs-unet"], made["fcn-fl"], made["pspnet"]
+    assert (drs.IMAGE_MAX_DIM, drs.BATCH_SIZE, drs.NORMALIZATION) == (128, 16, "tile")
+    assert (drs.OPTIMIZER, drs.LEARNING_RATE, drs.LEARNING_RATE_SCHEDULE) == ("adam", 1e-3, "step")
+    assert drs.SEMANTIC_LOSS == {"bce": 1.0, "focal": 0.0, "dice": 0.0}
+    assert fcn_fl.IMAGE_MAX_DIM == 256
+    assert fcn_fl.SEMANTIC_LOSS == {"bce": 0.0, "focal": 1.0, "dice": 0.0}
+    assert (pspnet.IMAGE_MAX_DIM, pspnet.BATCH_SIZE, pspnet.LEARNING_RATE) == (473, 8, 1e-4)
+    assert pspnet.SEMANTIC_LOSS == {"bce": 0.0, "focal": 1.0, "dice": 1.0}
+    assert pspnet.CLASS_WEIGHTS == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (dict(ARCHITECTURE="vit"), "ARCHITECTURE must be one of mask_rcnn, fcn.*'vit'"),
+        (
+            dict(ARCHITECTURE="pspnet", BACKBONE="vgg16"),
+            "BACKBONE must be one of ARCHITECTURE's: resnet50, mobilenet. Received: "
+            "ARCHITECTURE='pspnet', BACKBONE='vgg16'",
+        ),
+        (dict(SEMANTIC_LOSS={"tversky": 1}), "SEMANTIC_LOSS must give bce, focal and dice"),
+        (dict(SEMANTIC_LOSS={"bce": 0}), "SEMANTIC_LOSS must give.*at least 0, one of them more"),
+        (dict(SEMANTIC_LOSS={"bce": -1, "dice": 1}), "SEMANTIC_LOSS must give"),
+        (dict(NUM_CLASSES=1), "NUM_CLASSES must be 2 or more"),
+        (dict(DETECTION_MIN_PIXELS=0), "DETECTION_MIN_PIXELS must be a whole number"),
+    ],
+)
+def test_what_a_semantic_network_cannot_do_is_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        SemanticConfig(**settings)
+
+
+def test_a_semantic_network_takes_tiles_of_any_size():
+    config = SemanticConfig(IMAGE_MAX_DIM=473, ARCHITECTURE="deeplab")
+    assert config.BACKBONE == "xception"
+    again = Config.from_dict(config.to_dict())
+    assert again.to_dict() == config.to_dict() and again.ARCHITECTURE == "deeplab"
+    assert config.replaced(ARCHITECTURE="fcn", BACKBONE=None).BACKBONE == "vgg16"
+    with pytest.raises(ConfigError, match="multiple of 64"):
+        Config(IMAGE_MAX_DIM=473)
 
 
 @pytest.mark.parametrize(
