@@ -69,9 +69,8 @@ def thin():
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    model = Segmenter(
-        "unet", config=TinyConfig(STEPS_PER_EPOCH=100), model_dir=tmp_path_factory.mktemp("logs")
-    )
+    folder = tmp_path_factory.mktemp("logs")
+    model = Segmenter("unet", config=TinyConfig(STEPS_PER_EPOCH=100), model_dir=folder)
     history = model.train(Marks(), Marks(2), 0.01, epochs=2, layers="all", verbose=0)
     return model, history
 
