@@ -42,7 +42,7 @@ ALLOWED = {
     "evaluation": BASE | {"geo", "data", "boxes", "inference"},
     "visualize": BASE | {"geo", "data", "inference", "evaluation"},
     "workflows": BASE
-    | {"geo", "data", "weights", "training", "face", "loading"}
+    | {"geo", "data", "nn", "weights", "building", "training", "face", "loading"}
     | {"inference", "evaluation", "visualize"},
     "utils": BASE | {"boxes", "data", "weights", "evaluation", "matterport"},
     "cli": BASE | {"geo", "data", "inference", "evaluation", "workflows"},
@@ -88,7 +88,7 @@ def test_importing_does_not_load_tensorflow(module):
 
 COMMANDS = (
     *("", "demo", "dataset", "factors", "tile", "split"),
-    *("train", "detect", "evaluate", "fuse"),
+    *("train", "detect", "evaluate", "fuse", "models"),
 )
 
 

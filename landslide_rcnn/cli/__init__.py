@@ -16,6 +16,7 @@ from landslide_rcnn.cli.detect import detect
 from landslide_rcnn.cli.evaluate import evaluate
 from landslide_rcnn.cli.factors import factors
 from landslide_rcnn.cli.fuse import fuse
+from landslide_rcnn.cli.models import models
 from landslide_rcnn.cli.split import split
 from landslide_rcnn.cli.tile import tile
 from landslide_rcnn.cli.train import train
@@ -29,5 +30,5 @@ def main() -> None:
     warnings.formatwarning = lambda message, *_, **__: f"Warning: {message}\n"
 
 
-for command in (demo, dataset, factors, tile, split, train, detect, fuse, evaluate):
+for command in (demo, dataset, factors, tile, split, train, detect, fuse, evaluate, models):
     main.add_command(command)

@@ -12,6 +12,7 @@ from keras import layers
 
 from landslide_rcnn.errors import ShapeError
 from landslide_rcnn.nn.conv_norm import ConvNorm
+from landslide_rcnn.nn.mask_rcnn import MaskRCNNNetwork
 
 
 def count_multiply_adds(model: keras.Model, *, size: tuple[int, int] = (256, 256)) -> int:
@@ -24,18 +25,47 @@ def count_multiply_adds(model: keras.Model, *, size: tuple[int, int] = (256, 256
     Raises:
         ShapeError: A layer has a kernel, and there is no rule how often it is used.
     """
-    return _count(model, keras.KerasTensor((1, *size, model.input_shape[-1])))
+    return _walk(model, keras.KerasTensor((1, *size, model.input_shape[-1])))[0]
 
 
-def _count(model: keras.Model, inputs) -> int:
-    """Walk through the graph of `model` with symbolic inputs shaped as `inputs`."""
+def count_detector(network: MaskRCNNNetwork, *, size: tuple[int, int] = (256, 256)) -> int:
+    """Return the multiply-adds of detecting in one image of `size`.
+
+    The box head works on as many rois as there are proposals at the most, the mask head on as
+    many as there are detections.
+
+    Args:
+        network: The detector.
+        size: (H, W), pixels, multiples of 64.
+    """
+    settings, bands = network.settings, network.backbone.input_shape[-1]
+    maps, total = keras.KerasTensor((1, *size, bands)), 0
+    for stage in (network.backbone, network.fpn, network.bottom_up_path):
+        if stage is not None:
+            count, maps = _walk(stage, maps)
+            total += count
+    total += sum(_walk(network.rpn, level)[0] for level in maps.values())
+    for head, rois in (
+        (network.box_head, settings.post_nms_rois_inference),
+        (network.mask_head, settings.detection_max_instances),
+    ):
+        total += rois * _walk(head, keras.KerasTensor((1, *head.input_shape[1:])))[0]
+    return total
+
+
+def _walk(model: keras.Model, inputs):
+    """Walk through the graph of `model` with symbolic inputs shaped as `inputs`.
+
+    Returns:
+        Its multiply-adds, and its symbolic outputs.
+    """
     total = 0
 
     def call(operation, *args, **kwargs):
         nonlocal total
         outputs = operation(*args, **kwargs)
         if isinstance(operation, keras.Model):
-            total += _count(operation, args[0])
+            total += _walk(operation, args[0])[0]
         else:
             total += _of_layer(operation, args, outputs)
         return outputs
@@ -43,9 +73,14 @@ def _count(model: keras.Model, inputs) -> int:
     def keep(operation):
         return operation
 
-    inputs = keras.tree.map_structure(lambda x: keras.Input(batch_shape=x.shape), inputs)
-    keras.models.clone_model(model, input_tensors=inputs, clone_function=keep, call_function=call)
-    return total
+    if isinstance(inputs, dict):  # Keras wants their names to be the keys
+        inputs = {key: keras.Input(batch_shape=x.shape, name=key) for key, x in inputs.items()}
+    else:
+        inputs = keras.Input(batch_shape=inputs.shape)
+    walked = keras.models.clone_model(
+        model, input_tensors=inputs, clone_function=keep, call_function=call
+    )
+    return total, walked.output
 
 
 def _of_layer(operation, args, outputs) -> int:

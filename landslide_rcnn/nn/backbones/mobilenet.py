@@ -11,6 +11,7 @@ from keras import layers
 from landslide_rcnn.nn.backbones.dilation import dilate
 from landslide_rcnn.nn.batch_norm import BatchNorm
 from landslide_rcnn.nn.conv_norm import ConvNorm
+from landslide_rcnn.nn.depthwise import HeDepthwise
 
 # Filters and stride of the 13 blocks.
 BLOCKS = (
@@ -53,7 +54,13 @@ def build_mobilenet(*, channels: int = 3, output_stride: int = 32) -> keras.Mode
             x = layers.ZeroPadding2D(((0, margin), (0, margin)), name=f"conv_pad_{i}")(x)
             padding = "valid"
         x = layers.DepthwiseConv2D(
-            3, stride, padding=padding, dilation_rate=before, name=f"conv_dw_{i}", **_SPEC
+            3,
+            stride,
+            padding=padding,
+            dilation_rate=before,
+            depthwise_initializer=HeDepthwise(),
+            name=f"conv_dw_{i}",
+            **_SPEC,
         )(x)
         x = BatchNorm(name=f"conv_dw_{i}_bn")(x)
         x = layers.ReLU(6.0, name=f"conv_dw_{i}_relu")(x)

@@ -11,6 +11,7 @@ from keras import layers
 from landslide_rcnn.nn.backbones.dilation import dilate
 from landslide_rcnn.nn.batch_norm import BatchNorm
 from landslide_rcnn.nn.conv_norm import ConvNorm
+from landslide_rcnn.nn.depthwise import HeDepthwise
 
 # Keras numbers these convolutions, and the normalisations behind them (`.._bn`), in this order
 # ("conv2d", "conv2d_1", ..), by what was built before. Every other name is Keras' own.
@@ -80,7 +81,8 @@ def _relu_separable(x, filters: int, block: int, i: int, dilation: int):
 
 def _separable(x, filters: int, name: str, dilation: int):
     spec = dict(padding="same", dilation_rate=dilation, name=name, **_SPEC)
-    x = layers.SeparableConv2D(filters, 3, pointwise_initializer="he_normal", **spec)(x)
+    start = dict(depthwise_initializer=HeDepthwise(), pointwise_initializer="he_normal")
+    x = layers.SeparableConv2D(filters, 3, **start, **spec)(x)
     return BatchNorm(name=f"{name}_bn")(x)
 
 

@@ -16,6 +16,7 @@ from landslide_rcnn.nn.semantic.parts import (
     PadToMultiple,
     ResizeLike,
     conv_norm_relu,
+    global_conv_relu,
     score,
     separable_norm_relu,
 )
@@ -57,7 +58,7 @@ def build_deeplab(
 def _atrous_pyramid(x, width: int):
     """See each cell by itself, at three distances, and beside the mean of the whole image."""
     mean = layers.GlobalAveragePooling2D(keepdims=True, name="aspp_mean")(x)
-    mean = conv_norm_relu(mean, width, 1, "aspp_mean_conv")
+    mean = global_conv_relu(mean, width, "aspp_mean_conv")
     branches = [conv_norm_relu(x, width, 1, "aspp_1x1")]
     for rate in RATES:
         branches.append(separable_norm_relu(x, width, f"aspp_rate{rate}", dilation=rate))

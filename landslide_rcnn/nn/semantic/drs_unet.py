@@ -68,7 +68,8 @@ def shrinkage_block(x, filters: int, name: str, *, stride: int = 1):
 
     mean = AbsoluteMean(name=f"{name}_mean")(y)  # [B, 1, 1, filters]
     alpha = layers.Dense(filters, use_bias=False, name=f"{name}_alpha1", **_BRANCH)(mean)
-    alpha = layers.ReLU(name=f"{name}_alpha_relu")(BatchNorm(name=f"{name}_alpha_bn")(alpha))
+    alpha = RunningNorm(dtype="float32", name=f"{name}_alpha_bn")(alpha)
+    alpha = layers.ReLU(name=f"{name}_alpha_relu", dtype="float32")(alpha)
     alpha = layers.Dense(filters, activation="sigmoid", name=f"{name}_alpha2", **_BRANCH)(alpha)
     tau = layers.Multiply(name=f"{name}_tau", dtype="float32")([alpha, mean])
     y = SoftThreshold(name=f"{name}_shrink")(y, tau)
@@ -96,6 +97,24 @@ class AbsoluteMean(layers.Layer):
 
     def compute_output_spec(self, x):
         return keras.KerasTensor((x.shape[0], 1, 1, x.shape[-1]), "float32")
+
+
+class RunningNorm(BatchNorm):
+    """Batch normalisation of one value an image, by the statistics of all batches so far.
+
+    The batch's own would be those of B values: of one image alone the output would be beta and
+    nothing before it would learn, of two images each would be at one of two values. The variance
+    is that about the stored mean, so that a batch of one image counts too.
+    """
+
+    def _normalise_by_batch(self, inputs):
+        keep, wide = self.momentum, ops.stop_gradient(ops.cast(inputs, "float32"))
+        mean = ops.mean(wide, axis=(0, 1, 2))
+        variance = ops.mean(ops.square(wide - self.moving_mean), axis=(0, 1, 2))
+        self.moving_mean.assign(self.moving_mean * keep + mean * (1 - keep))
+        self.moving_variance.assign(self.moving_variance * keep + variance * (1 - keep))
+        scale, shift = self.scale_and_shift()
+        return inputs * ops.cast(scale, inputs.dtype) + ops.cast(shift, inputs.dtype)
 
 
 class SoftThreshold(layers.Layer):

@@ -5,6 +5,7 @@ from keras import layers, ops
 
 from landslide_rcnn.nn.batch_norm import BatchNorm
 from landslide_rcnn.nn.conv_norm import ConvNorm
+from landslide_rcnn.nn.depthwise import HeDepthwise
 
 
 def conv_norm_relu(x, filters: int, size: int, name: str, *, bias: bool = False):
@@ -27,11 +28,27 @@ def separable_norm_relu(x, filters: int, name: str, *, dilation: int = 1):
     [B, H, W, C] -> [B, H, W, filters]. Source: Chen et al. 2018 (DeepLabv3+), section 3.2.
     """
     x = layers.DepthwiseConv2D(
-        3, padding="same", dilation_rate=dilation, use_bias=False, name=f"{name}_depthwise"
+        3,
+        padding="same",
+        dilation_rate=dilation,
+        use_bias=False,
+        depthwise_initializer=HeDepthwise(),
+        name=f"{name}_depthwise",
     )(x)
     x = BatchNorm(name=f"{name}_depthwise_bn")(x)
     x = layers.ReLU(name=f"{name}_depthwise_relu")(x)
     return conv_norm_relu(x, filters, 1, f"{name}_pointwise")
+
+
+def global_conv_relu(x, filters: int, name: str):
+    """1 x 1 convolution with bias and ReLU of features of the whole image: [B, 1, 1, C].
+
+    Differs from the papers: not normalised. A batch has one such value an image, and a batch of
+    one image normalises it to nothing; the stored statistics then fit no image.
+    """
+    return layers.Conv2D(filters, 1, activation="relu", kernel_initializer="he_normal", name=name)(
+        x
+    )
 
 
 def join(x, skip, filters: int, name: str):

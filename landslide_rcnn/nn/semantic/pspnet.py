@@ -10,7 +10,7 @@ from keras import layers, ops
 
 from landslide_rcnn.nn.backbones.mobilenet import build_mobilenet
 from landslide_rcnn.nn.backbones.resnet import build_resnet
-from landslide_rcnn.nn.semantic.parts import ResizeLike, conv_norm_relu, score
+from landslide_rcnn.nn.semantic.parts import ResizeLike, conv_norm_relu, global_conv_relu, score
 
 BINS = (1, 2, 3, 6)
 OUTPUT_STRIDE = 8
@@ -35,7 +35,8 @@ def build_pspnet(
     levels = [features]
     for bins in BINS:
         x = AveragePoolTo(bins, name=f"pyramid{bins}_pool")(features)
-        x = conv_norm_relu(x, features.shape[-1] // len(BINS), 1, f"pyramid{bins}_conv")
+        share, name = features.shape[-1] // len(BINS), f"pyramid{bins}_conv"
+        x = conv_norm_relu(x, share, 1, name) if bins > 1 else global_conv_relu(x, share, name)
         levels.append(ResizeLike(name=f"pyramid{bins}_resize")(x, features))
     x = layers.Concatenate(name="pyramid_join")(levels)
     x = conv_norm_relu(x, width, 3, "head_conv")

@@ -15,35 +15,39 @@ from landslide_rcnn.nn.conv_norm import feature_input
 from landslide_rcnn.nn.semantic.parts import CropLike, PadToMultiple, conv_norm_relu
 
 
-def build_segnet(*, channels: int = 3, classes: int = 1, backbone: str = "vgg16") -> keras.Model:
+def build_segnet(
+    *, channels: int = 3, classes: int = 1, backbone: str = "vgg16", width: int = 64
+) -> keras.Model:
     """Build SegNet.
 
     Args:
         channels: Bands of the image.
         classes: Logits of a pixel.
         backbone: "vgg16"; the registry offers no other.
+        width: Channels of the full size; VGG16's weights are for 64.
 
     Returns:
         A model from [B, H, W, channels] to logits [B, H, W, classes].
     """
     image = keras.Input((None, None, channels), name="input_image")
-    *corners, x = _build_encoder(channels)(PadToMultiple(32, name="pad")(image))
-    for block, (filters, count) in reversed(list(enumerate(BLOCKS, start=1))):
+    blocks = [(width * filters // BLOCKS[0][0], count) for filters, count in BLOCKS]
+    *corners, x = _build_encoder(channels, blocks)(PadToMultiple(32, name="pad")(image))
+    for block, (filters, count) in reversed(list(enumerate(blocks, start=1))):
         x = MaxUnpool(name=f"decoder{block}_unpool")(x, corners[block - 1])
-        narrower = BLOCKS[block - 2][0] if block > 1 else None
+        narrower = blocks[block - 2][0] if block > 1 else None
         widths = [filters] * (count - 1) + [narrower]
-        for i, width in enumerate(widths, start=1):
-            if width is not None:
-                x = conv_norm_relu(x, width, 3, f"decoder{block}_conv{i}")
+        for i, filters in enumerate(widths, start=1):
+            if filters is not None:
+                x = conv_norm_relu(x, filters, 3, f"decoder{block}_conv{i}")
     logits = layers.Conv2D(classes, 3, padding="same", dtype="float32", name="logits")(x)
     return keras.Model(image, CropLike(name="crop")(logits, image), name="network")
 
 
-def _build_encoder(channels: int) -> keras.Model:
+def _build_encoder(channels: int, blocks: list[tuple[int, int]]) -> keras.Model:
     """Return a model from the image to the corners of the five poolings and the last features."""
     x = image = feature_input((None, None, channels), "input_image")
     corners = []
-    for block, (filters, count) in enumerate(BLOCKS, start=1):
+    for block, (filters, count) in enumerate(blocks, start=1):
         for i in range(1, count + 1):
             x = conv_norm_relu(x, filters, 3, f"block{block}_conv{i}", bias=True)
         x, corner = MaxPoolWithCorner(name=f"block{block}_pool")(x)

@@ -24,7 +24,7 @@ NETWORKS = {
     "unet": lambda: build_unet(width=8, channels=8, classes=1),
     "unet-vgg16": lambda: build_unet(backbone="vgg16", width=8, channels=1, classes=2),
     "unet-resnet50": lambda: build_unet(backbone="resnet50", width=8, channels=3, classes=1),
-    "segnet": lambda: build_segnet(channels=8, classes=2),
+    "segnet": lambda: build_segnet(width=8, channels=8, classes=2),
     "pspnet": lambda: build_pspnet(width=16, channels=1, classes=1),
     "pspnet-mobilenet": lambda: build_pspnet(backbone="mobilenet", width=16, channels=3, classes=2),
     "deeplab": lambda: build_deeplab(width=16, channels=8, classes=1),
@@ -70,16 +70,17 @@ def gradients(model, x, training):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 class TestEvery:
-    @pytest.mark.parametrize("size", [(128, 128), (256, 256), (473, 473), (96, 160)])
+    @pytest.mark.parametrize("size", [(128, 128), (256, 256), (473, 473)])
     def test_logits_of_every_pixel(self, name, size):
         model = network(name)
         logits = np.asarray(model(image(model, *size)))
         assert logits.shape == (1, *size, model.output_shape[-1])
         assert logits.dtype == np.float32 and np.isfinite(logits).all() and logits.std() > 0
 
-    def test_every_weight_gets_a_gradient(self, name):
+    @pytest.mark.parametrize("batch", [1, 4])
+    def test_every_weight_gets_a_gradient(self, name, batch):
         model = network(name)
-        x = image(model, 64, 64, batch=4)
+        x = image(model, 64, 64, batch)
         found = gradients(model, x, training=True)
         if name == "segnet":
             # The batch's mean takes a bias away again; with stored statistics it counts.
@@ -115,42 +116,65 @@ def test_a_size_that_cannot_be_halved_is_padded_by_zeros_and_cropped(name):
     np.testing.assert_allclose(model(x), expected, atol=1e-4 * np.abs(expected).max())
 
 
-def train(model, x, target, steps, rate=3e-3):
-    """Return the loss of each of some steps of Adam, by binary cross entropy."""
+def train(model, x, target, steps, rate):
+    """Return a function that takes some steps of Adam and returns their losses."""
     optimizer = keras.optimizers.Adam(rate)
 
     @tf.function
-    def step():
-        with tf.GradientTape() as tape:
-            logits = model(x, training=True)
-            loss = tf.reduce_mean(
-                tf.nn.sigmoid_cross_entropy_with_logits(target, tf.cast(logits, "float32"))
-            )
-        variables = model.trainable_variables
-        optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
-        return loss
+    def take():
+        losses = tf.TensorArray("float32", steps)
+        for i in tf.range(steps):
+            with tf.GradientTape() as tape:
+                logits = tf.cast(model(x, training=True), "float32")
+                loss = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(target, logits))
+            variables = model.trainable_variables
+            optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
+            losses = losses.write(i, loss)
+        return losses.stack()
 
-    return [float(step()) for _ in range(steps)]
+    return lambda: take().numpy()
 
 
 def one_tile():
+    """An ellipse in noise."""
     rng = np.random.default_rng(0)
-    rows, columns = np.mgrid[:64, :64]
-    target = ((rows - 24) ** 2 + (columns - 30) ** 2 < 15**2) | (rows + columns > 105)
+    rows, columns = np.mgrid[:64, :64] / 64
+    target = ((rows - 0.4) / 0.3) ** 2 + ((columns - 0.5) / 0.25) ** 2 < 1
     target = target[None, ..., None].astype(np.float32)
     return (rng.normal(0, 0.7, (1, 64, 64, 3)) + target).astype(np.float32), target
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("build", [build_unet, build_drs_unet])
-def test_it_overfits_one_tile(build):
-    keras.utils.set_random_seed(0)
-    model = build(width=8)
-    x, target = one_tile()
-    losses = train(model, x, target, 150)
-    assert losses[-1] < 0.05 < losses[0]
+def iou(model, x, target):
     found, wanted = np.asarray(model(x)) > 0, target > 0
-    assert (found & wanted).sum() / (found | wanted).sum() >= 0.98
+    return (found & wanted).sum() / (found | wanted).sum()
+
+
+# One backbone each, and thin. DRs-UNet's last features are two channels then, hence its rate.
+OVERFITTED = {
+    "fcn": (lambda: build_fcn(head_width=64), 3e-3),
+    "fcn_fl": (lambda: build_fcn_fl(head_width=64), 3e-3),
+    "unet": (lambda: build_unet(width=8), 3e-3),
+    "segnet": (lambda: build_segnet(width=8), 3e-3),
+    "pspnet": (lambda: build_pspnet(backbone="mobilenet", width=16), 3e-3),
+    "deeplab": (lambda: build_deeplab(backbone="mobilenet", width=16), 3e-3),
+    "drs_unet": (lambda: build_drs_unet(width=8), 1e-2),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OVERFITTED)
+def test_it_overfits_one_tile(name):
+    """IoU 0.98 by the stored statistics, within 240 steps."""
+    keras.utils.set_random_seed(0)
+    build, rate = OVERFITTED[name]
+    model = build()
+    x, target = one_tile()
+    take = train(model, x, target, 20, rate)
+    reached = []
+    while len(reached) < 12 and (not reached or reached[-1] < 0.98):
+        take()
+        reached.append(iou(model, x, target))
+    assert reached[-1] >= 0.98
 
 
 @pytest.mark.slow
@@ -159,7 +183,7 @@ def test_it_overfits_one_tile(build):
     [
         lambda: build_fcn_fl(head_width=16),
         lambda: build_unet(width=8),
-        build_segnet,
+        lambda: build_segnet(width=8),
         lambda: build_pspnet(backbone="mobilenet", width=16),
         lambda: build_deeplab(backbone="mobilenet", width=16),
         lambda: build_drs_unet(width=8),
@@ -175,7 +199,7 @@ def test_steps_in_bfloat16(build):
         keras.config.set_dtype_policy("float32")
     x, target = one_tile()
     before = model.get_weights()
-    losses = train(model, x, target, 6, rate=1e-3)
+    losses = train(model, x, target, 6, rate=1e-3)()
     assert np.isfinite(losses).all() and losses[-1] < losses[0]
     assert model(x).dtype == "float32"
     assert all(w.dtype == "float32" for w in model.weights)

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from landslide_rcnn.nn.semantic.drs_unet import AbsoluteMean, SoftThreshold, shrinkage_block
+from landslide_rcnn.nn.depthwise import HeDepthwise
+from landslide_rcnn.nn.semantic.drs_unet import (
+    AbsoluteMean,
+    RunningNorm,
+    SoftThreshold,
+    shrinkage_block,
+)
 from landslide_rcnn.nn.semantic.parts import Bilinear, CropLike, PadToMultiple, ResizeLike
 from landslide_rcnn.nn.semantic.pspnet import AveragePoolTo
 from landslide_rcnn.nn.semantic.segnet import MaxPoolWithCorner, MaxUnpool
@@ -42,6 +48,29 @@ def test_the_mean_of_absolute_values_is_float32_in_every_precision(rng):
     np.testing.assert_allclose(
         mean[0, 0, 0], np.abs(np.asarray(x, np.float32)).mean(axis=(0, 1, 2)), rtol=1e-5
     )
+
+
+def test_a_norm_of_one_value_an_image_goes_by_the_batches_so_far(rng):
+    norm = RunningNorm(momentum=0.9)
+    x = rng.normal(3, 2, (400, 2, 1, 1, 5)).astype(np.float32)
+    for batch in x:
+        norm(batch, training=True)
+    np.testing.assert_allclose(norm.moving_mean, 3, atol=1.5)
+    np.testing.assert_allclose(norm.moving_variance, 4, rtol=0.6)
+    before = [np.asarray(w) for w in (norm.moving_mean, norm.moving_variance)]
+    y = np.asarray(norm(x[0], training=True))
+    mean, variance = x[0].mean(axis=(0, 1, 2)), ((x[0] - before[0]) ** 2).mean(axis=(0, 1, 2))
+    mean, variance = 0.9 * before[0] + 0.1 * mean, 0.9 * before[1] + 0.1 * variance
+    np.testing.assert_allclose(y, (x[0] - mean) / np.sqrt(variance + 1e-3), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(norm(x[0]), y, rtol=1e-4, atol=1e-5)
+
+
+def test_depthwise_kernels_start_so_that_variances_stay(rng):
+    x = rng.normal(size=(1, 64, 64, 32)).astype(np.float32)
+    y = keras.layers.DepthwiseConv2D(3, depthwise_initializer=HeDepthwise())(np.maximum(x, 0))
+    assert np.mean(np.square(y)) == pytest.approx(1, rel=0.25)
+    copy = keras.initializers.deserialize(keras.initializers.serialize(HeDepthwise(5)))
+    assert copy.stddev == HeDepthwise(5).stddev != HeDepthwise().stddev
 
 
 def test_a_shrinkage_block_is_its_formula(rng):
