@@ -13,8 +13,8 @@ import keras
 from tqdm import tqdm
 
 from landslide_rcnn.building import build_network
-from landslide_rcnn.config import PAPER_EXPERIMENTS, experiment_config
 from landslide_rcnn.errors import RegistryError
+from landslide_rcnn.experiments import PAPER_EXPERIMENTS, experiment_config
 from landslide_rcnn.nn.flops import count_detector, count_multiply_adds
 from landslide_rcnn.nn.semantic.registry import ARCHITECTURES, build_semantic
 

@@ -6,8 +6,8 @@ from click.testing import CliRunner
 
 from landslide_rcnn.building import build_network
 from landslide_rcnn.cli import main
-from landslide_rcnn.config import experiment_config
 from landslide_rcnn.errors import RegistryError
+from landslide_rcnn.experiments import experiment_config
 from landslide_rcnn.nn.flops import count_detector, count_multiply_adds
 from landslide_rcnn.workflows import models as workflow
 from landslide_rcnn.workflows.models import Cost, format_costs, measure_costs
