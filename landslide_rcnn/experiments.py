@@ -96,7 +96,7 @@ class FCNConfig(SemanticConfig):
     """The FCN-FL paper's baseline: FCN-8s on VGG16, with cross entropy."""
 
     ARCHITECTURE = "fcn"
-    LEARNING_RATE = 1e-4  # the network has no batch normalisation, and diverges at 1e-3
+    LEARNING_RATE = 1e-4  # ours; VGG16 has no batch normalisation
 
 
 class FCNFLConfig(FCNConfig):

@@ -14,7 +14,7 @@ import numpy as np
 from landslide_rcnn.building import build_network  # noqa: F401  matterport's `build` goes here
 from landslide_rcnn.config import Config
 from landslide_rcnn.errors import ConfigError
-from landslide_rcnn.face import Face, default_band_names  # noqa: F401
+from landslide_rcnn.face import Face
 from landslide_rcnn.matterport.functions import *  # noqa: F403  matterport's own names
 from landslide_rcnn.matterport.methods import MatterportMethods
 from landslide_rcnn.matterport.replaced import missing

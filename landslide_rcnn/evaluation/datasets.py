@@ -18,7 +18,7 @@ def sweep_dataset(
     """Predict every image of a dataset and compare it with its masks, in the image's own pixels.
 
     Args:
-        predictor: A model that takes images of several sizes at once (`model.MaskRCNN` does).
+        predictor: A model that takes images of several sizes at once, as both families do.
         dataset: Prepared. An image without instances is background.
         batch_size: Images predicted together.
         progress: Show a progress bar on stderr.

@@ -28,7 +28,7 @@ class Card:
     """What a weight file is for.
 
     Attributes:
-        architecture: "mask_rcnn".
+        architecture: `Config.ARCHITECTURE`: which family and network.
         config: `Config.to_dict()`.
         bands: Names of the image's bands, in order.
         class_names: Names of the classes, the background first.
