@@ -326,6 +326,35 @@ class TestMistakes:
             )
             assert name in message and not (tmp_path / "o").exists()
 
+    def test_how_to_train_is_checked_before_the_data(self, tiles, tmp_path):
+        data = ["--train", f"{tiles}#train", "--val", f"{tiles}#val", "--output", tmp_path / "o"]
+        for options, said in (
+            (["--stage", "heads"], "Received: 'heads'. Use heads:50:1e-4:8"),
+            (["--stage", "all:2:1e-4", "--epochs", 3], "Leave out either"),
+            (["--monitor", "val_accuracy"], "Received: 'val_accuracy'"),
+        ):
+            message = error_of("train", *data, *options)
+            assert said in message and not (tmp_path / "o").exists()
+
+    def test_train_hands_on_its_options(self, tiles, tmp_path, monkeypatch):
+        given = {}
+        result = type("Result", (), dict(weights="w", epoch=1, threshold=0.5, metrics={"f1": 0.5}))
+        monkeypatch.setattr(
+            "landslide_rcnn.workflows.train.train_model",
+            lambda *args, **options: given.update(options) or result,
+        )
+        code, out, _ = run(
+            "train", "--train", f"{tiles}#train", "--val", f"{tiles}#val", "--output", tmp_path,
+            "--stage", "heads:50:1e-4:8", "--stage", "all:100:1e-5:4", "--monitor", "val_iou",
+            "--patience", 7, "--resume", "--minutes", 9,
+        )  # fmt: skip
+        assert code == 0 and "val F1 0.500 at threshold 0.500" in out
+        stages = [(s.layers, s.epochs, s.learning_rate, s.batch_size) for s in given["stages"]]
+        assert stages == [("heads", 50, 1e-4, 8), ("all", 100, 1e-5, 4)]
+        assert (given["layers"], given["epochs"]) == (None, None)
+        names = ("monitor", "patience", "resume", "overwrite", "minutes")
+        assert [given[name] for name in names] == ["val_iou", 7, True, False, 9.0]
+
     def test_no_polygons(self, scene, tmp_path):
         empty = gpd.GeoDataFrame(geometry=[], crs="EPSG:32648")
         empty.to_file(tmp_path / "empty.gpkg", layer="landslides")

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 
+from landslide_rcnn.config import LandslideConfig
 from landslide_rcnn.errors import ConfigError
 from landslide_rcnn.files import OutputExistsError
 from landslide_rcnn.inference.run_folder import UnfinishedRunError, locked
@@ -23,7 +24,23 @@ from landslide_rcnn.workflows.training_run import TrainingRun
 from tests.training.pixel_model import Bright, PixelConfig, make_pixel_model, train
 
 ROOT = Path(__file__).parents[2]
+MAKE_MODEL = workflow.make_model  # before any test puts another in its place
 STAGES = (Stage("heads", 2, 0.05, 3), Stage("all", 2, 0.01))
+
+
+class DetectorConfig(LandslideConfig):
+    PRECISION = "float32"
+    BACKBONE = "resnet26"
+    IMAGES_PER_GPU = 2
+    IMAGE_MIN_DIM = IMAGE_MAX_DIM = 64
+    TOP_DOWN_PYRAMID_SIZE = 16
+    FPN_CLASSIF_FC_LAYERS_SIZE = 32
+    RPN_ANCHOR_SCALES = (8, 16, 24, 32, 48)
+    TRAIN_ROIS_PER_IMAGE = 8
+    POST_NMS_ROIS_TRAINING = 30
+    POST_NMS_ROIS_INFERENCE = 20
+    DETECTION_MAX_INSTANCES = 5
+    WARMUP_STEPS = 2
 
 
 class Killed(BaseException):
@@ -138,7 +155,7 @@ class TestStages:
         np.testing.assert_array_equal(seen[0], seen[1])
         assert np.abs(seen[2] - seen[1]).max() > 1e-3
 
-    def test_time_is_shared_by_epochs(self, tmp_path):
+    def test_time_is_shared_by_epochs(self, tmp_path, monkeypatch):
         """A clock that a step moves by three seconds: a quarter of a minute, and the rest."""
         now = [0.0]
 
@@ -146,16 +163,12 @@ class TestStages:
             def on_train_batch_begin(self, batch, logs=None):
                 now[0] += 3
 
-        original = workflow.ProgressBar
-        workflow.ProgressBar = Tick
-        try:
-            config = PixelConfig(STEPS_PER_EPOCH=1000)
-            train(
-                tmp_path, config=config, epochs=None, minutes=1.0, clock=lambda: now[0],
-                stages=[Stage("heads", 1, 0.05), Stage("all", 3, 0.05)], progress=True,
-            )  # fmt: skip
-        finally:
-            workflow.ProgressBar = original
+        monkeypatch.setattr(workflow, "ProgressBar", Tick)
+        train(
+            tmp_path, config=PixelConfig(STEPS_PER_EPOCH=1000), epochs=None, minutes=1.0,
+            stages=[Stage("heads", 1, 0.05), Stage("all", 3, 0.05)], clock=lambda: now[0],
+            progress=True,
+        )  # fmt: skip
         assert [row["stage"] for row in history(tmp_path)] == [1, 2]
         assert now[0] == 60
 
@@ -363,3 +376,24 @@ def test_the_state_is_one_json_and_arrays(tmp_path, monkeypatch):
         # Two kernels, two biases, the dropout's seed; AdamW's steps, rate and two slots of each.
         assert sorted(len([n for n in file.files if n.startswith(k)]) for k in "no") == [6, 10]
     assert notes["position"]["epoch"] == 1 and len(notes["history"]) == 1
+
+
+@pytest.mark.slow
+def test_a_detector_is_resumed_bit_for_bit(tmp_path, monkeypatch):
+    """What a Mask R-CNN draws at random, and its batch statistics, are part of its state."""
+    monkeypatch.setattr(workflow, "make_model", MAKE_MODEL)
+    options = dict(config=DetectorConfig(), epochs=2)
+    train(tmp_path / "whole", **options)
+    with monkeypatch.context() as patch:
+        stop_at(patch, AfterEpoch, "_judge", 2)
+        with pytest.raises(Killed):
+            train(tmp_path / "stopped", **options)
+    train(tmp_path / "stopped", resume=True, **options)
+    whole, resumed = saved(tmp_path / "whole"), saved(tmp_path / "stopped")
+    assert len(whole) > 60
+    for name, arrays in whole.items():
+        for one, other in zip(resumed[name], arrays, strict=True):
+            np.testing.assert_array_equal(one, other, err_msg=name)
+    assert [row["loss"] for row in history(tmp_path / "stopped")] == [
+        row["loss"] for row in history(tmp_path / "whole")
+    ]
