@@ -28,6 +28,7 @@ from landslide_rcnn.weights.report import LoadReport
 if TYPE_CHECKING:
     import keras
 
+FIRST_LAYERS = ("conv1", "block1_conv1")  # the one of VGG16 and Xception
 # matterport's list of what depends on the number of classes.
 CLASS_LAYERS = ("mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_bbox", "mrcnn_mask")
 # Names of matterport's that stand for other layers here, or for none with weights.
@@ -124,7 +125,7 @@ def _fit(name: str, layer: keras.layers.Layer, named: NamedWeights, style: str |
     here = [tuple(weight.shape) for weight in _weights(layer)]
     arrays = named[name]
     there = [tuple(array.shape) for array in arrays]
-    if name == "conv1" and here != there and _differs_in_bands(here, there):
+    if name in FIRST_LAYERS and here != there and _differs_in_bands(here, there):
         bands = here[0][2]
         arrays = [for_bands(arrays[0], bands), *arrays[1:]]
         return Fate("adapted", f"RGB filters for {bands} bands", arrays)
@@ -169,6 +170,7 @@ def _leave_broken_stages(fates: dict[str, Fate]) -> None:
 def _leave_orphans(fates: dict[str, Fate]) -> None:
     for name, fate in fates.items():
         convolution = "conv1" if name == "bn_conv1" else re.sub(r"^bn", "res", name)
+        convolution = convolution.removesuffix("_bn")  # of MobileNet, Xception and the decoders
         if convolution != name and fate.kind in ("loaded", "adapted"):
             if convolution in fates and fates[convolution].kind not in ("loaded", "adapted"):
                 fates[name] = Fate("orphaned")
@@ -182,9 +184,10 @@ def _report(fates: dict[str, Fate], layers: dict, named: NamedWeights) -> LoadRe
             collection[name] = fate.why
         else:
             collection.append(name)
-    if "conv1" in report.adapted:
+    for first in set(FIRST_LAYERS) & set(report.adapted):
         report.notes.append(
-            "conv1 reads bands it never saw: let it train (layers='all', or an expression with it)"
+            f"{first} reads bands it never saw: let it train (layers='all', or an expression with "
+            "it)"
         )
     for stage in "2345":
         deeper = [n for n in report.unused if re.match(rf"res{stage}[a-z]_branch2a$", n)]

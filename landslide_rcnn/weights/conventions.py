@@ -23,7 +23,12 @@ BACKBONE_LAYER = re.compile(r"conv1|bn_conv1|fc1000|(res|bn)[2-5][a-z]_branch.*"
 # pooling windows. torchvision's strides are elsewhere, which nothing makes good.
 INTERCHANGEABLE = ({"keras", "matterport"},)
 # What pixels were divided by when the public weights of a convention were made.
-PIXEL_SCALE = {"torchvision": 57.7, "keras": 1.0, "matterport": 1.0}
+PIXEL_SCALE = {
+    **{"torchvision": 57.7, "keras": 1.0, "matterport": 1.0},
+    **{"vgg16": 1.0, "mobilenet": 127.5, "xception": 127.5},
+}
+# What was subtracted before, where it is not ImageNet's mean colour, which is MEAN_PIXEL's default.
+PIXEL_MEAN = {"mobilenet": 127.5, "xception": 127.5}
 
 
 def network_style(layers: dict[str, keras.layers.Layer]) -> str | None:
@@ -104,7 +109,9 @@ def pixel_scale_note(named: NamedWeights, config: Config) -> str | None:
     then, now = float(np.mean(trained)), float(np.mean(config.STD_PIXEL))
     if 0.5 < then / now < 2:
         return None
+    mean = None if named.settings else PIXEL_MEAN.get(named.style or "")
     return (
-        f"pixels were divided by {then:.3g} when these weights were trained, and are by "
-        f"{now:.3g} here: set STD_PIXEL={then:.3g}"
+        f"pixels were divided by {then:.4g} when these weights were trained, and are by "
+        f"{now:.4g} here: set STD_PIXEL={then:.4g}"
+        + (f" and MEAN_PIXEL={mean:g}" if mean is not None else "")
     )

@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 
 from landslide_rcnn.errors import WeightsError
+from landslide_rcnn.weights.applications import from_applications
 from landslide_rcnn.weights.arrays import Array, LazyArray, NamedWeights
 from landslide_rcnn.weights.card import card_path, read_card
 from landslide_rcnn.weights.names import KERAS_ORDER, from_flat, in_order, renamed, split_key
@@ -82,7 +83,8 @@ def _is_sound_heap(data: mmap.mmap, start: int) -> bool:
 def _read_root(file: h5py.File) -> tuple[dict[str, list[Array]], str | None]:
     root = _member(file, "model_weights") if "model_weights" in file else file
     if _names(root, "layer_names") is not None:
-        return renamed(_read_keras2(root))
+        named, application = from_applications(_read_keras2(root))
+        return (named, application) if application else renamed(named)
     named = _read_keras3(root)
     if not named:
         return renamed(_read_bare(root))

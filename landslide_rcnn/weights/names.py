@@ -23,6 +23,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 KERAS_ORDER = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
 KERAS_BLOCK = re.compile(r"conv([2-5])_block(\d+)_([0-3])_(conv|bn)")
 KERAS_OTHERS = {"conv1_conv": "conv1", "conv1_bn": "bn_conv1", "predictions": "fc1000"}
+KERAS_RESNET = "conv1_conv"  # MobileNet has a conv1_bn, too, and all have predictions
 KERAS_BRANCHES = {"0": "1", "1": "2a", "2": "2b", "3": "2c"}
 
 TORCH_ORDER = ("weight", "bias", "running_mean", "running_var")
@@ -89,7 +90,7 @@ def renamed(named: dict[str, list[Array]]) -> tuple[dict[str, list[Array]], str 
     Returns:
         Arrays by layer name, and the convention, None if the names do not tell.
     """
-    if not any(name in KERAS_OTHERS or KERAS_BLOCK.fullmatch(name) for name in named):
+    if not any(name == KERAS_RESNET or KERAS_BLOCK.fullmatch(name) for name in named):
         is_matterport = any(MATTERPORT_CONV.fullmatch(name) for name in named)
         return named, "matterport" if is_matterport else None
     result = {}

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 COCO_URL = "https://github.com/matterport/Mask_RCNN/releases/download/v2.0/mask_rcnn_coco.h5"
 COCO_BYTES = 257_557_808
-KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
+KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/"
+MOBILENET = "mobilenet_1_0_224_tf_no_top.h5"
+MOBILENET_BYTES = 17_225_924
 TORCH_URL = "https://download.pytorch.org/models/"
 
 
@@ -71,9 +73,16 @@ def check_coco(path: Path, size: int = COCO_BYTES) -> None:
     Raises:
         WeightsError: It is not.
     """
+    _check_layout(path, size, coco_shapes(), "matterport's", "mask_rcnn_coco.h5")
+
+
+def _check_layout(
+    path: Path, size: int, shapes: dict[str, list[tuple[int, ...]]], whose: str, name: str
+) -> None:
+    """Raise WeightsError unless a file has this many bytes and these arrays."""
     if path.stat().st_size != size:
         raise WeightsError(
-            f"mask_rcnn_coco.h5 has {size} bytes. Received: {path.name} with "
+            f"{name} has {size} bytes. Received: {path.name} with "
             f"{path.stat().st_size}. Fetch it again."
         )
     try:
@@ -81,20 +90,42 @@ def check_coco(path: Path, size: int = COCO_BYTES) -> None:
             found = {name: [array.shape for array in arrays] for name, arrays in named.items()}
     except UNREADABLE as error:
         raise WeightsError(
-            f"mask_rcnn_coco.h5 must be an HDF5 file. Received: {path.name} ({error}). Fetch it "
-            "again."
+            f"{name} must be an HDF5 file. Received: {path.name} ({error}). Fetch it again."
         ) from error
-    wrong = [name for name, shapes in coco_shapes().items() if found.get(name) != shapes]
+    wrong = [layer for layer, members in shapes.items() if found.get(layer) != members]
     if wrong:
         raise WeightsError(
-            f"mask_rcnn_coco.h5 must hold matterport's layers. Received: {path.name}, without "
+            f"{name} must hold {whose} layers. Received: {path.name}, without "
             f"{wrong[0]} as it should be, and {len(wrong) - 1} more. Fetch it again."
         )
 
 
-def _keras(name: str, md5: str) -> PublicFile:
+def mobilenet_shapes() -> dict[str, list[tuple[int, ...]]]:
+    """Return the shapes of every array of the file `MOBILENET`, by layer."""
+    from landslide_rcnn.nn.backbones.mobilenet import BLOCKS
+
+    shapes, channels = {"conv1": [(3, 3, 3, 32)], "conv1_bn": [(32,)] * 4}, 32
+    for i, (filters, _) in enumerate(BLOCKS, start=1):
+        shapes[f"conv_dw_{i}"] = [(3, 3, channels, 1)]
+        shapes[f"conv_dw_{i}_bn"] = [(channels,)] * 4
+        shapes[f"conv_pw_{i}"] = [(1, 1, channels, filters)]
+        shapes[f"conv_pw_{i}_bn"] = [(filters,)] * 4
+        channels = filters
+    return shapes
+
+
+def check_mobilenet(path: Path) -> None:
+    """Check that a file is MobileNet's ImageNet weights; the publisher gives no digest.
+
+    Raises:
+        WeightsError: It is not.
+    """
+    _check_layout(path, MOBILENET_BYTES, mobilenet_shapes(), "keras.applications'", MOBILENET)
+
+
+def _keras(name: str, md5: str, folder: str = "resnet") -> PublicFile:
     file = f"{name}_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    return PublicFile(KERAS_URL + file, has_digest("md5", md5))
+    return PublicFile(f"{KERAS_URL}{folder}/{file}", has_digest("md5", md5))
 
 
 def _torch(name: str) -> PublicFile:
@@ -109,6 +140,12 @@ COCO = PublicFile(COCO_URL, check_coco)
 _KERAS_RESNETS = {
     "resnet50": _keras("resnet50", "4d473c1dd8becc155b73f8504c6f6626"),
     "resnet101": _keras("resnet101", "88cf7a10940856eca736dc7b7e228a21"),
+}
+# The same in every style: only ResNets differ by it.
+APPLICATIONS = {
+    "vgg16": _keras("vgg16", "6d6bbae143d832006294945121d1f1fc", folder="vgg16"),
+    "xception": _keras("xception", "b0042744bf5b25fce3cb969f33bebb97", folder="xception"),
+    "mobilenet": PublicFile(f"{KERAS_URL}mobilenet/{MOBILENET}", check_mobilenet),
 }
 IMAGENET = {
     "keras": _KERAS_RESNETS,
@@ -140,7 +177,7 @@ def find_weights(spec: str, config: Config, *, progress: bool = True) -> Path | 
     if spec == "coco":
         return fetch(COCO, progress=progress)
     if spec == "imagenet":
-        files = IMAGENET[config.BACKBONE_STYLE]
+        files = IMAGENET[config.BACKBONE_STYLE] | APPLICATIONS
         if config.BACKBONE not in files:
             raise WeightsError(
                 f"ImageNet weights of BACKBONE_STYLE={config.BACKBONE_STYLE!r} exist for "

@@ -69,7 +69,7 @@ def test_depthwise_kernels_start_so_that_variances_stay(rng):
     x = rng.normal(size=(1, 64, 64, 32)).astype(np.float32)
     y = keras.layers.DepthwiseConv2D(3, depthwise_initializer=HeDepthwise())(np.maximum(x, 0))
     assert np.mean(np.square(y)) == pytest.approx(1, rel=0.25)
-    copy = keras.initializers.deserialize(keras.initializers.serialize(HeDepthwise(5)))
+    copy = HeDepthwise.from_config(HeDepthwise(5).get_config())
     assert copy.stddev == HeDepthwise(5).stddev != HeDepthwise().stddev
 
 
