@@ -8,6 +8,7 @@ Shape letters: H, W pixels of the source; h, w pixels of a window; C bands.
 Units: windows in pixels, bounds in units of the CRS, `pixel_size_m` in metres.
 """
 
+from abc import ABC, abstractmethod
 from typing import Protocol, Self
 
 import numpy as np
@@ -33,7 +34,7 @@ class OnGrid(Protocol):
     transform: Affine
 
 
-class Source:
+class Source(ABC):
     """Pixels on a grid, read by windows. Subclasses set the attributes and `_tile_inside`.
 
     Attributes:
@@ -160,9 +161,9 @@ class Source:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @abstractmethod
     def _tile_inside(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """Return [h, w, C] and [h, w] bool for a window inside the source."""
-        raise NotImplementedError
 
     def _image_inside(self, window: Window) -> np.ndarray:
         return self._last_tile(window)[0]

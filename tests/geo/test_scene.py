@@ -20,6 +20,7 @@ from rasterio.windows import Window
 from landslide_rcnn.errors import ConfigError, GeoReferenceError, RasterError
 from landslide_rcnn.geo.mosaicking import OPEN_FILES
 from landslide_rcnn.geo.raster import Scene
+from landslide_rcnn.geo.source import Source
 from landslide_rcnn.geo.windows import part_inside
 from tests.helpers.odd_rasters import (
     DEGREES,
@@ -264,3 +265,11 @@ def test_files_that_are_not_of_one_scene(tmp_path):
         Scene(plain, allow_no_crs=True)
     with pytest.raises(RasterError, match="at least one file"):
         Scene([])
+
+
+def test_what_is_read_by_windows_must_say_how():
+    class Half(Source):
+        pass
+
+    with pytest.raises(TypeError, match="_tile_inside"):
+        Half()
