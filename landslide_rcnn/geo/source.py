@@ -152,7 +152,7 @@ class Source(ABC):
                 valid_mask[part.rows, part.columns] = valid
         return image, valid_mask, factor
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  not every source has files of its own
         """Close the files."""
 
     def __enter__(self) -> Self:
