@@ -76,6 +76,13 @@ def sample_commands(
     @click.option("--cutmix", type=int, help="CutMix samples, instead of the variant's number.")
     @click.option("--seed", default=0, show_default=True, help="Decides everything random.")
     @click.option("--set", "settings", multiple=True, help="NAME=VALUE for a Config attribute.")
+    @click.option(
+        "--kfold",
+        type=click.IntRange(2),
+        metavar="K",
+        help="K models on folds of train and val together.  [default output: .../VARIANT-kfold]",
+    )
+    @click.option("--resume", is_flag=True, help="Go on with a training that was interrupted.")
     @click.option("--overwrite", is_flag=True, help="Replace results that are there.")
     @one_line_errors
     def train(
@@ -90,23 +97,18 @@ def sample_commands(
         cutmix,
         seed,
         settings,
+        kfold,
+        resume,
         overwrite,
     ) -> None:
         """Train on the train part; epoch and threshold are chosen on the val part."""
-        from landslide_rcnn.workflows.train import train_model
-
         chosen = variants[variant]
         config = chosen.config(**parse_settings(list(settings)))
-        train_set = open_part(data, "train", config)
-        splice = chosen.splice if splice is None else splice
-        cutmix = chosen.cutmix if cutmix is None else cutmix
-        if splice or cutmix:
-            train_set = BackgroundEnhanced(train_set, splice, cutmix, seed=seed)
-        result = train_model(
-            config,
-            train_set,
-            open_part(data, "val", config),
-            output or default_output(variant),
+        enhancement = {
+            "splice": chosen.splice if splice is None else splice,
+            "cutmix": chosen.cutmix if cutmix is None else cutmix,
+        }
+        training = dict(
             weights=weights,
             layers=layers or chosen.layers,
             epochs=epochs,
@@ -114,14 +116,33 @@ def sample_commands(
             augment=chosen.augment,
             augmentation=chosen.augmentation and chosen.augmentation(),
             seed=seed,
+            resume=resume,
             overwrite=overwrite,
         )
+        if kfold is not None:
+            from landslide_rcnn.workflows.kfold import format_folds, train_folds
+
+            every = open_part(data, "train+val", config)
+            output = output or default_output(f"{variant}-kfold")
+            result = train_folds(config, every, output, kfold, enhancement=enhancement, **training)
+            click.echo(format_folds(result.summary))
+            click.echo(f"{result.ensemble}: threshold {result.threshold:.3f}")
+            return
+        from landslide_rcnn.workflows.train import train_model
+
+        train_set, val_set = (open_part(data, part, config) for part in ("train", "val"))
+        if any(enhancement.values()):
+            train_set = BackgroundEnhanced(train_set, **enhancement, seed=seed)
+        output = output or default_output(variant)
+        result = train_model(config, train_set, val_set, output, **training)
         click.echo(f"{result.weights}: epoch {result.epoch}, threshold {result.threshold:.3f}")
         click.echo(f"val F1 {result.metrics['f1']:.3f}")
 
     @group.command()
     @data
-    @click.option("--weights", help="A .weights.h5 with its card.  [default: what train left]")
+    @click.option(
+        "--weights", help="A .weights.h5 or a --kfold folder.  [default: what train left]"
+    )
     @variant_option
     @click.option("--part", default="test", show_default=True, help="A part of split.csv.")
     @one_line_errors
@@ -133,7 +154,7 @@ def sample_commands(
 
         path = weights or default_output(variant) / "model.weights.h5"
         model, card = load_model(path)
-        sweep = sweep_dataset(model, open_part(data, part, model.config))
+        sweep = sweep_dataset(model, open_part(data, part, Config(**card.config)))
         metrics = metrics_dict(sweep.confusion_at(card.threshold))
         metrics["threshold"] = card.threshold
         best = sweep.best_threshold()

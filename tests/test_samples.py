@@ -134,3 +134,22 @@ def test_train_hands_on_what_the_variant_and_the_options_say(
     assert val_set.num_images == 4
     assert kwargs["augment"] == (command is not jiuzhaigou_main)
     assert (kwargs["augmentation"] is None) == (command is ludian_main)
+
+
+def test_folds_are_of_train_and_val_together(ludian_tiles, monkeypatch):
+    calls = []
+    result = type("Result", (), dict(ensemble="e", threshold=0.25, summary={}))
+    monkeypatch.setattr(
+        "landslide_rcnn.workflows.kfold.train_folds",
+        lambda *args, **kwargs: calls.append((args, kwargs)) or result,
+    )
+    monkeypatch.setattr("landslide_rcnn.workflows.kfold.format_folds", lambda summary: "table")
+    done = CliRunner().invoke(
+        ludian_main, ["train", "--data", str(ludian_tiles), "--kfold", "4", "--resume"]
+    )
+    assert done.exit_code == 0 and done.output == "table\ne: threshold 0.250\n"
+    [((_, dataset, output, folds), kwargs)] = calls
+    assert (dataset.num_images, len(dataset.band_names), folds) == (8, 6, 4)
+    assert str(output).endswith("ludian-background-factors-kfold")
+    assert kwargs["enhancement"] == {"splice": 531, "cutmix": 600}
+    assert kwargs["resume"] and not kwargs["overwrite"] and kwargs["epochs"] == 20

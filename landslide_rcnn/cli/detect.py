@@ -65,7 +65,7 @@ FILES = (
 
 @click.command()
 @click.argument("scene", nargs=-1, required=True)
-@click.option("--weights", required=True, help="A .weights.h5 with its card beside it.")
+@click.option("--weights", required=True, help="A .weights.h5 with its card, or a --kfold folder.")
 @click.option("--output", required=True, help="Folder for the results.")
 @options(READING, PREDICTING, CLEANING, FILES)
 @overwrite_option

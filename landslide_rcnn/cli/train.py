@@ -15,7 +15,14 @@ from landslide_rcnn.startup import import_keras_quietly
 
 @click.command()
 @click.option("--train", "train_data", required=True, help="FOLDER[#PART] or SCENE:POLYGONS.")
-@click.option("--val", "val_data", required=True, help="The same forms; chooses epoch, threshold.")
+@click.option("--val", "val_data", help="The same forms; chooses epoch, threshold.")
+@click.option(
+    "--kfold",
+    type=click.IntRange(2),
+    metavar="K",
+    help="Instead of --val: K models, each judged by the part of the data that it has not seen, "
+    "and their ensemble.",
+)
 @click.option("--output", required=True, help="Folder for model.weights.h5 and its card.")
 @click.option(
     "--experiment",
@@ -100,6 +107,7 @@ from landslide_rcnn.startup import import_keras_quietly
 def train(
     train_data,
     val_data,
+    kfold,
     output,
     experiment,
     weights,
@@ -142,22 +150,24 @@ def train(
         companions=[Companion.parse(text) for text in companions],
         rules=instance_rules(given),
     )
-    train_set, val_set = open_dataset(train_data, **tiles), open_dataset(val_data, **tiles)
-    if bands is not None:
-        train_set, val_set = select_bands(train_set, bands), select_bands(val_set, bands)
+    if (val_data is None) == (kfold is None):
+        raise click.UsageError("One of --val and --kfold is needed, and not both.")
+
+    def open_data(spec):
+        dataset = open_dataset(spec, **tiles)
+        return dataset if bands is None else select_bands(dataset, bands)
+
+    train_set = open_data(train_data)
+    val_set = None if val_data is None else open_data(val_data)
     if cache:
         train_set = CachedDataset(train_set, cache)
-    if splice or cutmix:
+    if kfold is None and (splice or cutmix):
         train_set = BackgroundEnhanced(train_set, splice, cutmix, seed=seed)
     augmenter = recipe(augmentation) if augmentation else None
     import_keras_quietly()
-    from landslide_rcnn.workflows.train import Stage, train_model
+    from landslide_rcnn.workflows.train import Stage
 
-    result = train_model(
-        config,
-        train_set,
-        val_set,
-        output,
+    training = dict(
         weights=weights,
         layers=layers,
         epochs=epochs,
@@ -173,5 +183,16 @@ def train(
         overwrite=overwrite,
         progress=not quiet,
     )
+    if kfold is not None:
+        from landslide_rcnn.workflows.kfold import format_folds, train_folds
+
+        enhancement = {"splice": splice, "cutmix": cutmix}
+        folds = train_folds(config, train_set, output, kfold, enhancement=enhancement, **training)
+        click.echo(format_folds(folds.summary))
+        click.echo(f"{folds.ensemble} (threshold {folds.threshold:.3f})")
+        return
+    from landslide_rcnn.workflows.train import train_model
+
+    result = train_model(config, train_set, val_set, output, **training)
     click.echo(f"{result.weights} (epoch {result.epoch})")
     click.echo(f"val F1 {result.metrics['f1']:.3f} at threshold {result.threshold:.3f}")

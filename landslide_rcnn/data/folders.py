@@ -9,7 +9,7 @@ from pathlib import Path
 
 from landslide_rcnn.data.image_files import IMAGE_SUFFIXES
 from landslide_rcnn.data.problems import Problem, name_some
-from landslide_rcnn.data.split_files import read_split
+from landslide_rcnn.data.split_files import parts_of, read_split
 from landslide_rcnn.errors import DatasetError
 
 logger = logging.getLogger(__name__)
@@ -138,16 +138,17 @@ def select_part(
     part: str,
     problems: list[Problem] | None = None,
 ) -> list[tuple[Path, Path | None]]:
-    """Return the pairs whose image the split file puts in `part`."""
+    """Return the pairs whose image the split file puts in `part`, or in one of `one+other`."""
     part_of = read_split(split_path)
     parts = sorted(set(part_of.values()))
-    if part not in parts:
+    chosen = parts_of(part)
+    if not set(chosen) <= set(parts):
         raise DatasetError(
             f"The part must be one of {', '.join(parts)}. Received: {part!r}. "
             f"They are the parts of {split_path}."
         )
     present = {image.name for image, _ in pairs}
-    missing = [file for file, its_part in part_of.items() if its_part == part]
+    missing = [file for file, its_part in part_of.items() if its_part in chosen]
     missing = [file for file in missing if file not in present]
     if missing and problems is not None:
         text = f"is of part {part!r} by {split_path}, and missing. Add it, or remove its line"
@@ -165,4 +166,4 @@ def select_part(
             split_path,
             name_some(sorted(unlisted), 3),
         )
-    return [pair for pair in pairs if part_of.get(pair[0].name) == part]
+    return [pair for pair in pairs if part_of.get(pair[0].name) in chosen]

@@ -18,7 +18,7 @@ from landslide_rcnn.data.folders import SPEC_FORMS, SPLIT_FILE, is_tile_folder
 from landslide_rcnn.data.labelme import is_labelme, read_labelme
 from landslide_rcnn.data.mask_folders import MaskFolderDataset
 from landslide_rcnn.data.scenes import SceneDataset
-from landslide_rcnn.data.split_files import PartOfSplit, parse_part, take_part
+from landslide_rcnn.data.split_files import PartOfSplit, parse_part, parts_of, take_part
 from landslide_rcnn.data.tiles import InstanceRules
 from landslide_rcnn.data.via import is_via, read_via
 from landslide_rcnn.errors import DatasetError
@@ -97,7 +97,7 @@ def open_dataset(
 
     Args:
         spec: One of
-            `FOLDER`, `FOLDER#PART` (e.g. `bijie#train`): images with masks;
+            `FOLDER`, `FOLDER#PART` (e.g. `bijie#train`, `bijie#train+val`): images with masks;
             `FILE.json`, or a folder with it: COCO or VIA labels;
             `FOLDER` of labelme files;
             `SCENE.tif:POLYGONS.gpkg`;
@@ -139,7 +139,7 @@ def open_dataset(
         )
     dataset = reader.open(request)
     if request.part is not None:
-        dataset.split = PartOfSplit(request.path / SPLIT_FILE, (request.part,))
+        dataset.split = PartOfSplit(request.path / SPLIT_FILE, parts_of(request.part))
     return dataset if chosen is None else take_part(dataset, chosen)
 
 

@@ -1,7 +1,7 @@
 """Split files, and the part of a dataset that one names: `DATA#PART@SPLIT.csv`.
 
 Several parts are joined by plus signs (`DATA#1+2+3+4@folds.csv`: all folds but the fifth). The
-older form `FOLDER#PART`, with a `split.csv` in the folder, is `folders.py`'s.
+older form `FOLDER#PART`, with a `split.csv` in the folder, is `folders.py`'s; it takes several too.
 
 The file is CSV. Columns: `file`, the image's file name, or the name of a scene's tile; `part`; and,
 where this package made it, `group` (the block or county) and `split` (how it was made).
@@ -54,8 +54,13 @@ def parse_part(spec: str) -> tuple[str, PartOfSplit | None]:
     match = FORM.fullmatch(spec)
     if match is None or Path(spec).exists():
         return spec, None
-    parts = tuple(part.strip() for part in match["parts"].split("+"))
-    return match["data"] + (match["options"] or ""), PartOfSplit(Path(match["split"]), parts)
+    chosen = PartOfSplit(Path(match["split"]), parts_of(match["parts"]))
+    return match["data"] + (match["options"] or ""), chosen
+
+
+def parts_of(text: str) -> tuple[str, ...]:
+    """Return the parts that a text names: one, or several joined by plus signs."""
+    return tuple(part.strip() for part in text.split("+"))
 
 
 def keys_of(dataset: Dataset) -> list[str]:

@@ -13,20 +13,26 @@ from landslide_rcnn.prediction import Predictor
 
 
 def sweep_dataset(
-    predictor: Predictor, dataset: Dataset, *, batch_size: int = 4, progress: bool = True
+    predictor: Predictor,
+    dataset: Dataset,
+    *,
+    sweep: ThresholdSweep | None = None,
+    batch_size: int = 4,
+    progress: bool = True,
 ) -> ThresholdSweep:
     """Predict every image of a dataset and compare it with its masks, in the image's own pixels.
 
     Args:
         predictor: A model that takes images of several sizes at once, as both families do.
         dataset: Prepared. An image without instances is background.
+        sweep: Of other datasets, to go on with. None: a new one.
         batch_size: Images predicted together.
         progress: Show a progress bar on stderr.
 
     Returns:
-        The counts of every threshold, all images' pixels together.
+        The counts of every threshold, all images' pixels together: `sweep`, where one was given.
     """
-    sweep = ThresholdSweep()
+    sweep = ThresholdSweep() if sweep is None else sweep
     ids = list(dataset.image_ids)
     with tqdm(total=len(ids), desc="evaluate", unit="image", disable=not progress) as bar:
         for part in _batches(ids, batch_size):

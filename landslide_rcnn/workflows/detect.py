@@ -16,7 +16,7 @@ from landslide_rcnn.inference.run_folder import FOLDER_NAME, check_output_dir
 from landslide_rcnn.inference.tiled import predict_scene
 from landslide_rcnn.prediction import Predictor
 from landslide_rcnn.startup import import_keras_quietly
-from landslide_rcnn.weights import Card, read_card
+from landslide_rcnn.weights import ENSEMBLE_NAME, Card, EnsembleCard, read_any_card
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,8 @@ def detect_scene(
 
     Args:
         scene_path: A raster of any size, or several that make one scene.
-        weights: A `.weights.h5` with its card beside it.
+        weights: A `.weights.h5` with its card beside it, or the folder of an ensemble
+            (`train --kfold`).
         output_dir: Gets landslides.gpkg, probability.tif, mask.tif, summary.json and item.json.
         reading: How to read the scene: arguments of `geo.raster.Scene`, such as bands,
             resolution_m, companions. Without bands, those are taken whose names are the card's,
@@ -65,7 +66,7 @@ def detect_scene(
         ClusterError: The cluster cannot be reached, or cannot do the work.
     """
     check_output_dir(output_dir, KNOWN_NAMES, resume=resume, overwrite=overwrite)
-    card = read_card(weights)
+    card = read_any_card(weights)
     tile_size = int(card.config["IMAGE_MAX_DIM"])
     with _open_scene(scene_path, card, weights, dict(reading or {})) as scene:
         _warn_of_other_resolution(scene, card)
@@ -82,13 +83,7 @@ def detect_scene(
                 threshold=card.threshold if threshold is None else threshold,
                 overwrite=overwrite,
                 resume=resume,
-                card_summary={
-                    "weights": Path(weights).name,
-                    "sha256": card.sha256,
-                    "architecture": card.architecture,
-                    "bands": card.bands,
-                    "backbone": card.config["BACKBONE"],
-                },
+                card_summary=_summary_of(weights, card),
                 progress=progress,
                 **settings,
             )
@@ -109,6 +104,23 @@ def load_predictor(weights: Path, settings: Mapping[str, Any]) -> Predictor:
     from landslide_rcnn.loading import load_model
 
     return load_model(weights, **settings)[0]
+
+
+def _summary_of(weights: str | Path, card: Card) -> dict[str, Any]:
+    """Return what the map's summary says of the model; also tells models apart."""
+    path = Path(weights).resolve()
+    summary = {
+        "weights": path.name,
+        "sha256": card.sha256,
+        "architecture": card.architecture,
+        "bands": card.bands,
+    }
+    if not isinstance(card, EnsembleCard):
+        return {**summary, "backbone": card.config["BACKBONE"]}
+    if path.name == ENSEMBLE_NAME:
+        summary["weights"] = path.parent.name
+    members = [{**_summary_of(each.path, each.card), "weights": each.name} for each in card.members]
+    return {**summary, "members": members}
 
 
 def _cluster(scheduler: str, load: functools.partial):

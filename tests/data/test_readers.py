@@ -96,6 +96,10 @@ def test_parts_of_the_split(bijie, caplog):
     assert names(open_dataset(f"{bijie}#test")) == ["b"]
     assert names(open_dataset(bijie, part="test")) == ["b"]
     assert names(open_dataset(str(bijie))) == ["a", "b", "c"]
+    both = open_dataset(f"{bijie}#train+test")
+    assert names(both) == ["a", "b", "c"] and both.split.parts == ("train", "test")
+    with pytest.raises(DatasetError, match="one of test, train. Received: 'train.val'"):
+        open_dataset(f"{bijie}#train+val")
     write_image(bijie / "non-landslide/image/new.png")
     assert names(open_dataset(f"{bijie}#train")) == ["a", "c"]
     assert "1 images are in no part" in caplog.text and "new.png" in caplog.text

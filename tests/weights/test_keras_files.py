@@ -11,6 +11,7 @@ from landslide_rcnn.errors import WeightsError
 from landslide_rcnn.nn.backbones.resnet import build_resnet
 from landslide_rcnn.nn.conv_norm import leaf_layers
 from landslide_rcnn.weights import assign, read_weights
+from landslide_rcnn.weights.names import renamed
 from tests.helpers import weight_files as w
 from tests.helpers.outside import data_file, needs_data
 
@@ -303,3 +304,12 @@ def test_partial_imagenet_weights_name_what_they_lack():
     assert sorted(report.orphaned) == sorted(name.replace("res", "bn") for name in lacking)
     assert len(report.loaded) == len(layers) - 2 * len(lacking) and not report.unused
     assert all(name in str(report) for name in lacking)
+
+
+def test_the_first_normalisation_of_mobilenet_keeps_its_name():
+    """ResNets' in keras.applications has the same name, and gets matterport's."""
+    values = [np.ones(4, np.float32)]
+    mobilenet = {"conv1": values, "conv1_bn": values, "conv_dw_1_bn": values}
+    assert renamed(mobilenet) == (mobilenet, None)
+    resnet = {"conv1_conv": values, "conv1_bn": values, "conv2_block1_1_bn": values}
+    assert list(renamed(resnet)[0]) == ["conv1", "bn_conv1", "bn2a_branch2a"]

@@ -12,11 +12,12 @@ from click.testing import CliRunner
 from rasterio.transform import from_origin
 
 from landslide_rcnn.cli import main
+from landslide_rcnn.ensemble import Ensemble
 from landslide_rcnn.files import sha256_of
 from landslide_rcnn.geo.probability import ProbabilityMap
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.prediction import TilePrediction
-from landslide_rcnn.weights import Card, card_path
+from landslide_rcnn.weights import Card, card_path, write_ensemble
 from landslide_rcnn.workflows import detect as workflow
 
 PIXEL_M, LEFT, TOP = 2.0, 500_000.0, 3_500_000.0
@@ -26,7 +27,7 @@ class RedIsLandslide:
     """Landslide where the first band, the model's red, is above 150."""
 
     def __init__(self, interrupt_at=None):
-        self.interrupt_at, self.calls, self.bands = interrupt_at, 0, None
+        self.interrupt_at, self.calls, self.bands, self.level = interrupt_at, 0, None, 0.9
 
     def predict_tiles(self, tiles, valid_masks=None):
         self.calls += 1
@@ -34,7 +35,7 @@ class RedIsLandslide:
         if self.calls == self.interrupt_at:
             raise KeyboardInterrupt
         return [
-            TilePrediction(np.where(tile[..., 0] > 150, np.float32(0.9), np.float32(0.05)))
+            TilePrediction(np.where(tile[..., 0] > 150, np.float32(self.level), np.float32(0.05)))
             for tile in tiles
         ]
 
@@ -54,6 +55,7 @@ def weights(tmp_path):
 
 
 def write_weights(path, bands):
+    path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"weights")
     config = {"IMAGE_MAX_DIM": 64, "BATCH_SIZE": 2, "BACKBONE": "resnet50"}
     card = Card(config, bands, ["BG", "landslide"], pixel_size_m=2.0, sha256=sha256_of(path))
@@ -250,3 +252,31 @@ def test_what_cannot_work_is_one_line(tmp_path, weights, predictor, monkeypatch,
     [line] = [line for line in result.stderr.splitlines() if line.startswith("Error:")]
     assert message in line
     assert not (tmp_path / "o").exists()
+
+
+def test_a_folder_of_folds_in_the_place_of_weights(tmp_path, monkeypatch):
+    """Mean probability 0.6: landslides by the ensemble's threshold, not by a member's 0.5."""
+    members = [
+        write_weights(tmp_path / "folds" / f"fold-{i}.weights.h5", ["red", "green", "blue"])
+        for i in (1, 2)
+    ]
+    write_ensemble(tmp_path / "folds", members, threshold=0.625)
+    low, high = RedIsLandslide(), RedIsLandslide()
+    low.level, high.level = 0.3, 0.9
+    monkeypatch.setattr(workflow, "load_predictor", lambda *_: Ensemble([low, high]))
+    scene = write_raster(tmp_path / "scene.tif", image())
+    command = (scene, "--weights", tmp_path / "folds", "--output")
+    assert detect(*command, tmp_path / "none").stdout.startswith("0 landslides")
+    detect(*command, tmp_path / "map", "--threshold", 0.5)
+    polygons = gpd.read_file(tmp_path / "map" / "landslides.gpkg", layer="landslides")
+    assert polygons["area_m2"].tolist() == [(1200 - 4) * 4.0, 16.0]
+    assert polygons["score"].tolist() == pytest.approx([0.6, 0.6])
+    assert polygons["model"][0].startswith("folds ")
+    model = json.loads((tmp_path / "map" / "summary.json").read_text())["model"]
+    assert model["architecture"] == "ensemble" and model["sha256"] == sha256_of(
+        tmp_path / "folds" / "ensemble.json"
+    )
+    assert [(each["weights"], each["sha256"]) for each in model["members"]] == [
+        (path.name, sha256_of(path)) for path in members
+    ]
+    assert model["members"][0]["backbone"] == "resnet50"
