@@ -13,6 +13,8 @@ from samples.jiuzhaigou.jiuzhaigou import VARIANTS as JIUZHAIGOU
 from samples.ludian.__main__ import main as ludian_main
 from samples.ludian.ludian import VARIANTS as LUDIAN
 from samples.ludian.ludian import open_part as open_ludian
+from samples.shuicheng.__main__ import main as shuicheng_main
+from samples.shuicheng.shuicheng import VARIANTS as SHUICHENG
 from tests.helpers.outside import data_file, needs_data
 
 BIJIE = data_file("bijie")
@@ -77,6 +79,19 @@ def test_ludian_is_the_papers():
         assert (variant.splice, variant.cutmix) == ((531, 600) if enhanced else (0, 0))
 
 
+def test_shuicheng_is_the_papers():
+    networks = {name: variant.config() for name, variant in SHUICHENG.items()}
+    assert {name: config.ARCHITECTURE for name, config in networks.items()} == {
+        "fcn": "fcn", "fcn-focal": "fcn", "fcn-fl-entropy": "fcn_fl", "fcn-fl": "fcn_fl",
+        "unet": "unet", "segnet": "segnet",
+    }  # fmt: skip
+    for name, config in networks.items():
+        assert config.IMAGE_MAX_DIM == 256 and config.BACKBONE in ("vgg16", None)
+        focal = {kind for kind, weight in config.SEMANTIC_LOSS.items() if weight} == {"focal"}
+        assert focal == (name in ("fcn-focal", "fcn-fl"))
+        assert not SHUICHENG[name].augment and SHUICHENG[name].augmentation() is not None
+
+
 @pytest.fixture
 def ludian_tiles(tmp_path, write_raster, rng):
     """Six-band tiles with an invalid corner, train and val, with and without landslides."""
@@ -116,6 +131,7 @@ def test_ludian_takes_the_bands_of_the_variant(name, ludian_tiles):
         (ludian_main, ["--splice", "2", "--cutmix", "0", "--seed", "7"], (6, 20, 7)),
         (jiuzhaigou_main, ["--cutmix", "3", "--epochs", "2"], (7, 2, 0)),
         (main, ["--splice", "1"], (5, 40, 0)),
+        (shuicheng_main, ["--variant", "segnet"], (4, 100, 0)),
     ],
 )
 def test_train_hands_on_what_the_variant_and_the_options_say(
@@ -132,7 +148,7 @@ def test_train_hands_on_what_the_variant_and_the_options_say(
     (config, train_set, val_set, _output), kwargs = calls[0]
     assert (train_set.num_images, kwargs["epochs"], kwargs["seed"]) == expected
     assert val_set.num_images == 4
-    assert kwargs["augment"] == (command is not jiuzhaigou_main)
+    assert kwargs["augment"] == (command not in (jiuzhaigou_main, shuicheng_main))
     assert (kwargs["augmentation"] is None) == (command is ludian_main)
 
 

@@ -165,7 +165,7 @@ def train(
         train_set = BackgroundEnhanced(train_set, splice, cutmix, seed=seed)
     augmenter = recipe(augmentation) if augmentation else None
     import_keras_quietly()
-    from landslide_rcnn.workflows.train import Stage
+    from landslide_rcnn.workflows.train import Stage, train_model
 
     training = dict(
         weights=weights,
@@ -191,8 +191,6 @@ def train(
         click.echo(format_folds(folds.summary))
         click.echo(f"{folds.ensemble} (threshold {folds.threshold:.3f})")
         return
-    from landslide_rcnn.workflows.train import train_model
-
     result = train_model(config, train_set, val_set, output, **training)
     click.echo(f"{result.weights} (epoch {result.epoch})")
     click.echo(f"val F1 {result.metrics['f1']:.3f} at threshold {result.threshold:.3f}")

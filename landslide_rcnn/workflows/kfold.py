@@ -86,7 +86,7 @@ def train_folds(
         enhancement: "splice" and "cutmix" -> samples that are added to each fold's training data
             (`data.background.BackgroundEnhanced`).
         overwrite: Replace results, or unfinished ones, that are there.
-        resume: Keep the folds that an earlier, stopped run has finished, and go on within the next.
+        resume: Keep the folds that an earlier, stopped run has finished, and go on with the next.
         progress: Show progress on stderr.
         **training: More of `train_model`: weights, layers, epochs, ...
 
@@ -101,7 +101,9 @@ def train_folds(
     for fold in run.names:
         if not run.is_finished(fold):
             share = None if minutes is None else minutes / folds
-            run.train(fold, {**training, "minutes": share}, resume=resume, overwrite=overwrite)
+            # What a fold has left that is not finished is gone on with, or else replaced.
+            goes_on = dict(resume=resume, overwrite=overwrite or resume)
+            run.train(fold, {**training, "minutes": share, **goes_on})
     return run.finish()
 
 
@@ -148,7 +150,7 @@ class _Run:
             logger.warning("Fold %s is trained again: %s", fold, error)
             return False
 
-    def train(self, fold: str, training: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
+    def train(self, fold: str, training: dict[str, Any]) -> None:
         """Train on all folds but one, and choose on that one."""
         others = tuple(name for name in self.names if name != fold)
         train, held_out = self.part(*others), self.part(fold)
@@ -160,18 +162,17 @@ class _Run:
         try:
             train_model(
                 self.config, train, held_out, self._weights(fold).parent,
-                seed=self.seed, progress=self.progress, resume=resume,
-                # What a stopped run left of a fold that it has not noted may be replaced.
-                overwrite=overwrite or resume, **training,
+                seed=self.seed, progress=self.progress, **training,
             )  # fmt: skip
-        except (KeyboardInterrupt, OSError):  # Ctrl-C, a full disk
-            logger.warning(
-                "Stopped. %d of %d folds are finished in %s; the same command with --resume "
-                "(resume=True) goes on from there.",
-                len(self.finished),
-                len(self.names),
-                self.folder,
-            )
+        except (KeyboardInterrupt, OSError) as error:  # Ctrl-C, a full disk
+            if not isinstance(error, FileExistsError):  # refused: nothing was done
+                logger.warning(
+                    "Stopped. %d of %d folds are finished in %s; the same command with --resume "
+                    "(resume=True) goes on from there.",
+                    len(self.finished),
+                    len(self.names),
+                    self.folder,
+                )
             raise
         self.finished[fold] = read_card(self._weights(fold)).sha256
         self._remember()

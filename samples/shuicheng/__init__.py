@@ -1,0 +1,1 @@
+"""The FCN-FL paper's systems, Shuicheng: `python -m samples.shuicheng`."""
