@@ -1,5 +1,10 @@
-"""`python -m samples.bijie train|evaluate`."""
+"""`python -m samples.bijie train|evaluate|compare`."""
 
+from pathlib import Path
+
+import click
+
+from landslide_rcnn.cli.options import one_line_errors
 from samples.bijie.bijie import VARIANTS, open_part
 from samples.commands import sample_commands
 
@@ -11,6 +16,21 @@ main = sample_commands(
     default="resnext50",
     epochs=40,
 )
+
+
+@main.command()
+@click.option("--data", required=True, help="Folder with split.csv; see the README.")
+@click.option("--output", default="results/bijie-compare", show_default=True)
+@click.option("--row", "names", multiple=True, help="Only these rows.  [default: all]")
+@click.option("--cpu-minutes", default=12.0, show_default=True, help="Of training, each row.")
+@click.option("--seed", default=0, show_default=True, help="Decides everything random.")
+@one_line_errors
+def compare(data, output, names, cpu_minutes, seed) -> None:
+    """Train every architecture alike, and print how they do on the test county."""
+    from samples.bijie.comparison import compare_rows
+
+    click.echo(compare_rows(data, Path(output), names, cpu_minutes, seed))
+
 
 if __name__ == "__main__":
     main()
