@@ -13,6 +13,7 @@ import keras
 from tqdm import tqdm
 
 from landslide_rcnn.building import build_network
+from landslide_rcnn.config import Config
 from landslide_rcnn.errors import RegistryError
 from landslide_rcnn.experiments import PAPER_EXPERIMENTS, experiment_config
 from landslide_rcnn.nn.flops import count_detector, count_multiply_adds
@@ -89,6 +90,16 @@ def measure_costs(
         bar.set_postfix_str(name)
         costs.append(job())
     return costs
+
+
+def count_network(network: keras.Model, config: Config) -> tuple[int, int]:
+    """Return trainable parameters, and multiply-adds of one tile of the configuration's size."""
+    side = int(config.IMAGE_MAX_DIM)
+    if config.ARCHITECTURE == "mask_rcnn":
+        multiply_adds = count_detector(network, size=(_detector_size(side),) * 2)
+    else:
+        multiply_adds = count_multiply_adds(network, size=(side, side))
+    return _parameters(network), multiply_adds
 
 
 def _semantic(name: str, backbone: str, size: int, channels: int, classes: int) -> Cost:

@@ -106,9 +106,8 @@ def compare_rows(
     for name in names:
         rows[name] = train_row(name, data, folder, cpu_minutes, seed=seed)
         keras.backend.clear_session()
-    milliseconds = measure_speed(names, folder, data)
-    for name, row in rows.items():
-        row["ms_per_tile"] = milliseconds[name]
+    for name, cost in measure_costs(names, folder, data).items():
+        rows[name] |= cost
     return format_rows(rows)
 
 
@@ -126,7 +125,7 @@ def train_row(
         seed: Decides everything random.
 
     Returns:
-        Metrics of the test county at the card's threshold, epochs, parameters.
+        Metrics of the test county at the card's threshold, and the epoch.
     """
     from landslide_rcnn.evaluation.datasets import sweep_dataset
     from landslide_rcnn.evaluation.pixels import metrics_dict
@@ -166,29 +165,36 @@ def train_row(
         "threshold": card.threshold,
         "val_f1": result.metrics["f1"],
         "test": metrics,
-        "parameters": int(model.keras_model.count_params()),
     }
     write_json(path, row)
     return row
 
 
-def measure_speed(names: list[str], folder: Path, data: str) -> dict[str, float]:
-    """Return milliseconds a tile of each row's weights, measured in turns; the median counts."""
+def measure_costs(names: list[str], folder: Path, data: str) -> dict[str, dict[str, float]]:
+    """Return parameters, multiply-adds and milliseconds a tile of each row's weights.
+
+    Batches of `SPEED_BATCH` tiles are predicted by the networks in turns; the median counts.
+    """
     from landslide_rcnn.loading import load_model
+    from landslide_rcnn.workflows.models import count_network
 
     tiles = _tiles(open_part(data, "test"))
-    predictors = {}
+    models, costs = {}, {}
     for name in names:
         model = load_model(folder / name / "model.weights.h5", BATCH_SIZE=SPEED_BATCH)[0]
+        parameters, multiply_adds = count_network(model.keras_model, model.config)
+        costs[name] = {"parameters": parameters, "multiply_adds": multiply_adds}
         model.predict_tiles(tiles)  # traces the graph
-        predictors[name] = model
+        models[name] = model
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(SPEED_RUNS):
-        for name, model in predictors.items():
+        for name, model in models.items():
             started = time.perf_counter()
             model.predict_tiles(tiles)
             seconds[name].append(time.perf_counter() - started)
-    return {name: 1000 * statistics.median(s) / len(tiles) for name, s in seconds.items()}
+    for name, taken in seconds.items():
+        costs[name]["ms_per_tile"] = 1000 * statistics.median(taken) / len(tiles)
+    return costs
 
 
 def format_rows(rows: dict[str, dict[str, Any]]) -> str:
