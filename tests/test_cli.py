@@ -284,7 +284,7 @@ class TestEnriching:
             drawn.append(keras.initializers.GlorotUniform()((3,)).numpy().tolist())
             raise Stop
 
-        monkeypatch.setattr(train, "MaskRCNN", make)
+        monkeypatch.setattr(train, "make_model", make)
         for seed in (3, 3, 4):
             with pytest.raises(Stop):
                 self.train(tiles, tmp_path, "--seed", seed, "-q")
