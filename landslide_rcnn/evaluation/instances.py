@@ -26,20 +26,46 @@ def compute_overlaps_masks(masks1: np.ndarray, masks2: np.ndarray) -> np.ndarray
     Raises:
         ShapeError: The masks are not of one height and width.
     """
+    shared, pixels1, pixels2 = compute_shared_pixels(masks1, masks2)
+    intersection = shared.astype(np.float32)
+    union = (pixels1[:, None] + pixels2 - shared).astype(np.float32)
+    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+
+
+def compute_shared_pixels(
+    masks1: np.ndarray, masks2: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Count the pixels of masks and those that every pair has in common.
+
+    Args:
+        masks1: [H, W, N], as of `compute_overlaps_masks`.
+        masks2: [H, W, M].
+
+    Returns:
+        shared: [N, M] int64.
+        pixels1: [N] int64.
+        pixels2: [M] int64.
+
+    Raises:
+        ShapeError: The masks are not of one height and width.
+    """
     # The last axis counts the instances: an image of any height may have none.
-    if masks1.shape[-1] == 0 or masks2.shape[-1] == 0:
-        return np.zeros((masks1.shape[-1], masks2.shape[-1]), np.float32)
-    if masks1.shape[:2] != masks2.shape[:2]:
+    empty = masks1.shape[-1] == 0 or masks2.shape[-1] == 0
+    if not empty and masks1.shape[:2] != masks2.shape[:2]:
         raise ShapeError(
             "Masks must be of one height and width to overlap. Received: "
             f"{masks1.shape} and {masks2.shape}. Use masks of the same image."
         )
     first, second = (
-        (masks > 0.5).reshape(-1, masks.shape[-1]).astype(np.float32) for masks in (masks1, masks2)
+        (masks > 0.5).reshape(-1, masks.shape[-1]) if masks.size else np.zeros((0, masks.shape[-1]))
+        for masks in (masks1, masks2)
     )
-    intersection = first.T @ second
-    union = first.sum(axis=0)[:, None] + second.sum(axis=0)[None] - intersection
-    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+    pixels = [np.count_nonzero(masks, axis=0).astype(np.int64) for masks in (first, second)]
+    if empty:
+        return np.zeros((masks1.shape[-1], masks2.shape[-1]), np.int64), *pixels
+    # Products of float32 are the quick ones, and exact up to 2 ** 24 pixels.
+    shared = first.astype(np.float32).T @ second.astype(np.float32)
+    return np.rint(shared).astype(np.int64), *pixels
 
 
 def compute_matches(
