@@ -88,14 +88,9 @@ class PolygonObjects:
     """
 
     def __init__(self, polygons: gpd.GeoDataFrame, transform: Affine) -> None:
-        self._transform = transform
+        self._polygons, self._transform = polygons, transform
         layer_of = _layers(np.asarray(polygons.geometry.array, object))
-        # Row 0 of a layer's table is the background.
-        self._layers = [
-            (polygons.iloc[rows], np.concatenate([[0], rows + 1]).astype(np.int32))
-            for rows in (np.flatnonzero(layer_of == n) for n in range(layer_of.max(initial=-1) + 1))
-        ]
-        self._count = len(polygons)
+        self._layers = [np.flatnonzero(layer_of == n) for n in range(layer_of.max(initial=-1) + 1)]
 
     def labels(self, window: Window) -> list[np.ndarray]:
         """Return layers [h, w] int32 of a window: 0 = no polygon, i + 1 = row i.
@@ -103,13 +98,13 @@ class PolygonObjects:
         One layer where polygons do not overlap; none without polygons.
         """
         return [
-            ids[rasterize_instances(polygons, window, self._transform)]
-            for polygons, ids in self._layers
+            rasterize_instances(self._polygons, window, self._transform, rows)
+            for rows in self._layers
         ]
 
     def owners(self) -> np.ndarray:
         """Return what each label is in the end, [labels + 1]: itself."""
-        return np.arange(self._count + 1)
+        return np.arange(len(self._polygons) + 1)
 
 
 class RegionObjects:
@@ -181,8 +176,8 @@ class OverlapCounter:
         """Count one band.
 
         Args:
-            predicted: Layers [h, w] of labels, of `PolygonObjects` or `RegionObjects`. In no two
-                layers may a label be at one pixel.
+            predicted: Layers [h, w] of labels, of `PolygonObjects` or `RegionObjects`. No label
+                may be at one pixel in two layers.
             true: Likewise.
             valid_mask: [h, w] bool, True = count this pixel.
             row_areas_m2: [h], the ground area of a pixel of each row; see
@@ -198,18 +193,21 @@ class OverlapCounter:
                     f"{layer.shape} and {valid_mask.shape}. Cut them to the same window."
                 )
         self._measured &= row_areas_m2 is not None
+        valid = np.ravel(valid_mask)
         for side, layers in enumerate((predicted, true)):
             for layer in layers:
-                rows, cols = np.nonzero((layer > 0) & valid_mask)
-                labels = layer[rows, cols]
+                place, labels = _labelled(layer, valid)
                 self._pixels[side].add(labels)
                 if row_areas_m2 is not None:
+                    rows = place // valid_mask.shape[1]
                     self._areas[side].add(labels, np.asarray(row_areas_m2, float)[rows])
-        for first in predicted:
-            for second in true:
-                both = (first > 0) & (second > 0) & valid_mask
+        for layer in predicted:
+            place, labels = _labelled(layer, valid)
+            for other in true:
+                partners = np.ravel(other)[place]
+                both = partners > 0
                 if both.any():
-                    keys = first[both].astype(np.int64) * PAIR_BASE + second[both]
+                    keys = labels[both] * np.int64(PAIR_BASE) + partners[both]
                     self._pairs.append(_count_runs(keys))
 
     def finish(self, predicted_owners: np.ndarray, true_owners: np.ndarray) -> Overlaps:
@@ -264,6 +262,13 @@ class _Sums:
         count = min(len(owners), len(self._values))
         np.add.at(sums, owners[:count], self._values[:count])
         return sums
+
+
+def _labelled(layer: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the flat indices of a layer's counted pixels, and their labels."""
+    place = np.flatnonzero(layer)
+    place = place[valid[place]]
+    return place, np.ravel(layer)[place]
 
 
 def _count_runs(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

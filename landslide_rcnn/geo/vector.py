@@ -225,7 +225,10 @@ def named_write_errors(path: str | Path) -> Iterator[None]:
 
 
 def rasterize_instances(
-    polygons: gpd.GeoDataFrame, window: Window, transform: Affine
+    polygons: gpd.GeoDataFrame,
+    window: Window,
+    transform: Affine,
+    rows: np.ndarray | None = None,
 ) -> np.ndarray:
     """Paint polygons into a window: a pixel belongs to a polygon that covers its centre.
 
@@ -233,6 +236,7 @@ def rasterize_instances(
         polygons: In the scene's CRS.
         window: Pixels of the scene; may reach beyond it.
         transform: The scene's.
+        rows: [N] int, the rows of `polygons` to paint; None: all.
 
     Returns:
         [h, w] int32: 0 = background, i + 1 = row i of `polygons`. Later rows lie on top.
@@ -240,7 +244,8 @@ def rasterize_instances(
     labels = np.zeros(size_of(window), np.int32)
     geometry = np.asarray(polygons.geometry.array, object)
     frame = shapely.box(*bounds_of(window, transform))
-    near = np.flatnonzero(shapely.intersects(frame, shapely.envelope(geometry)))
+    rows = np.arange(len(geometry)) if rows is None else rows
+    near = rows[shapely.intersects(frame, shapely.envelope(geometry[rows]))]
     near = near[~shapely.is_empty(geometry[near])]
     if near.size:
         rasterio.features.rasterize(
