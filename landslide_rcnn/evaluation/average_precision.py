@@ -225,7 +225,7 @@ def _best(
 
     Of equals the last one, as in COCOeval.
     """
-    best, best_iou = None, min(threshold, 1 - 1e-10)
+    best, best_iou = None, threshold
     for only_ignored in (False, True):
         for true, iou in candidates:
             if ignored[true] == only_ignored and true not in taken and iou >= best_iou:

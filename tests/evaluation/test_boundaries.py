@@ -101,6 +101,18 @@ def test_far_ones_count_as_the_largest_distance():
     )
 
 
+@pytest.mark.parametrize(("same", "p95"), [(8, 3.0), (9, 3.0), (10, 0.0)])
+def test_95_percent_keep_the_95th_percentile(same, p95):
+    """Landslides of a pixel, all but one of the true ones met: 1 of 17, 19 and 21 is 3 off."""
+    true = np.zeros((3, 60), bool)
+    true[1, 5 : 5 + 4 * same : 4] = True
+    predicted = true.copy()
+    true[1, 2] = True
+    result = measure(predicted, true)
+    assert result["true_boundary_px"] + result["predicted_boundary_px"] == 2 * same + 1
+    assert result["p95_distance_px"] == p95
+
+
 @settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**32 - 1),

@@ -220,6 +220,11 @@ def test_boxes_become_their_pixels_and_later_ones_lie_on_top():
         rasterize_instances(polygons, Window(-2, -3, 14, 12), TRANSFORM),
         np.pad(expected, ((3, 0), (2, 0)))[:12, :14],
     )
+    # Some rows only: they keep their labels.
+    expected[:6, :9] = 0
+    expected[4:6, 7:9] = 2
+    some = rasterize_instances(polygons, Window(0, 0, 30, 20), TRANSFORM, np.array([1, 2]))
+    np.testing.assert_array_equal(some, expected)
 
 
 def test_a_pixel_belongs_to_the_polygon_over_its_centre():
