@@ -1,8 +1,8 @@
-"""Pixel counts -> precision, recall, F1, IoU, mIoU and overall accuracy.
+"""Pixels -> counts -> metrics: a confusion matrix, and one for each of many thresholds.
 
 Counts are added block by block, so that scenes of any size and whole data sets give the same
-numbers as one array would. Every metric of the landslide class is None (null in JSON) where it
-says nothing: it is never 0 or 1 by default.
+numbers as one array would. What the metrics are is defined in `metrics.py`; each is None (null in
+JSON) where it says nothing.
 
 Shape letters: H, W pixels; T thresholds.
 """
@@ -13,26 +13,16 @@ from typing import Any
 import numpy as np
 
 from landslide_rcnn.errors import ConfigError, ShapeError
+from landslide_rcnn.evaluation.metrics import DEFINITIONS, METRICS, Counts, known
 
-# What each number of `metrics_dict` is, for the JSON files.
-DEFINITIONS = {
-    "precision": "tp / (tp + fp), landslide class; null without true or predicted landslide pixels",
-    "recall": "tp / (tp + fn), landslide class; null without true landslide pixels",
-    "f1": "2 tp / (2 tp + fp + fn), landslide class; null without true landslide pixels",
-    "iou": "tp / (tp + fp + fn), landslide class; null without true landslide pixels",
-    "miou": "mean of the landslide's and the background's IoU; null unless the truth has both",
-    "overall_accuracy": "(tp + tn) / all valid pixels; null without valid pixels",
-}
+# Sums of probabilities are kept as whole multiples of this: float32 has 24 bits, and sums of
+# integers are the same in whatever order blocks are added.
+PROBABILITY_UNIT = 2.0**-24
 
 
 @dataclass
 class ConfusionMatrix:
     """Counts of valid pixels; the landslide is the positive class.
-
-    The metrics are those of Liu et al. 2021: precision, recall and F1 of the
-    landslide class alone, overall accuracy, and mIoU as the mean over both classes. Without a
-    true landslide pixel nothing about landslides can be measured, so all four metrics of that
-    class are None then, whatever was predicted.
 
     Attributes:
         tp: Landslide predicted and true.
@@ -70,75 +60,61 @@ class ConfusionMatrix:
         self.tn += predicted.size - tp - fp - fn
 
     @property
+    def counts(self) -> Counts:
+        """The four numbers as `metrics` takes them."""
+        return Counts(self.tp, self.fp, self.fn, self.tn)
+
+    @property
     def total(self) -> int:
         """All counted pixels."""
         return self.tp + self.fp + self.fn + self.tn
 
+    def metric(self, name: str) -> float | None:
+        """Return one of `metrics.METRICS`; None where it is undefined."""
+        return known(METRICS[name](self.counts))
+
     @property
     def precision(self) -> float | None:
-        """Share of the predicted landslide pixels that are true: tp / (tp + fp).
-
-        None without a true or without a predicted landslide pixel..
-        """
-        return self._of_landslides(self.tp, self.tp + self.fp)
+        """See `metrics.precision`."""
+        return self.metric("precision")
 
     @property
     def recall(self) -> float | None:
-        """Share of the true landslide pixels that are predicted: tp / (tp + fn).
-
-        None without a true landslide pixel..
-        """
-        return self._of_landslides(self.tp, self.tp + self.fn)
+        """See `metrics.recall`."""
+        return self.metric("recall")
 
     @property
     def f1(self) -> float | None:
-        """Harmonic mean of precision and recall: 2 tp / (2 tp + fp + fn).
-
-        None without a true landslide pixel; 0 where landslides exist and none is predicted.
-        """
-        return self._of_landslides(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+        """See `metrics.f1`."""
+        return self.metric("f1")
 
     @property
     def iou(self) -> float | None:
-        """Intersection over union of the landslide class: tp / (tp + fp + fn).
-
-        None without a true landslide pixel.
-        """
-        return self._of_landslides(self.tp, self.tp + self.fp + self.fn)
+        """See `metrics.iou`."""
+        return self.metric("iou")
 
     @property
     def background_iou(self) -> float | None:
-        """Intersection over union of the background: tn / (tn + fp + fn).
-
-        None without a true background pixel.
-        """
-        if self.tn + self.fp == 0:
-            return None
-        return self.tn / (self.tn + self.fp + self.fn)
+        """See `metrics.background_iou`."""
+        return self.metric("background_iou")
 
     @property
     def miou(self) -> float | None:
-        """Mean of the two classes' IoU, as in the papers. None unless both classes are true."""
-        if self.iou is None or self.background_iou is None:
-            return None
-        return (self.iou + self.background_iou) / 2
+        """See `metrics.miou`."""
+        return self.metric("miou")
 
     @property
     def overall_accuracy(self) -> float | None:
-        """Share of all pixels that are right: (tp + tn) / total. None without a pixel."""
-        return (self.tp + self.tn) / self.total if self.total else None
-
-    def _of_landslides(self, part: int, whole: int) -> float | None:
-        if self.tp + self.fn == 0 or whole == 0:
-            return None
-        return part / whole
+        """See `metrics.overall_accuracy`."""
+        return self.metric("overall_accuracy")
 
 
 class ThresholdSweep:
     """Confusion matrices at many thresholds, from one pass over probabilities.
 
-    Two histograms, of the probabilities of true landslide and of background pixels, hold all
-    that is needed: memory is `bins` numbers, whatever the data. Thresholds are 1 / bins,
+    Two histograms, of the probabilities of true landslide and of background pixels, and the sum
+    of the probabilities in each bin hold all that is needed: memory is `bins` numbers, whatever
+    the data. Thresholds are 1 / bins,
     2 / bins, ..., 1; at these the counts are exact, not approximated.
 
     Args:
@@ -158,6 +134,7 @@ class ThresholdSweep:
         self._edges = (np.arange(bins + 1) / bins).astype(np.float32)
         self._positive = np.zeros(bins + 1, np.int64)
         self._negative = np.zeros(bins + 1, np.int64)
+        self._sums = np.zeros(bins + 1, np.int64)  # of probabilities, in PROBABILITY_UNIT
 
     def add(
         self, probability: np.ndarray, truth: np.ndarray, valid_mask: np.ndarray | None = None
@@ -182,10 +159,15 @@ class ThresholdSweep:
                 f"Probabilities must lie in [0, 1]. Received: values from {low} to {high}. "
                 "Mark pixels without a prediction in valid_mask, and scale the others."
             )
-        index = self._bin_of(probability.astype(np.float32))
-        positive = truth.astype(bool)
-        self._positive += np.bincount(index[positive], minlength=self.bins + 1)
-        self._negative += np.bincount(index[~positive], minlength=self.bins + 1)
+        probability = probability.astype(np.float32)
+        index = self._bin_of(probability)
+        size = self.bins + 1
+        both = np.bincount(index + size * truth.astype(bool), minlength=2 * size)
+        self._negative += both[:size]
+        self._positive += both[size:]
+        # Exact: float64 holds the sum of a whole block of such integers.
+        units = np.rint(probability.astype(np.float64) / PROBABILITY_UNIT)
+        self._sums += np.bincount(index, units, minlength=size).astype(np.int64)
 
     def _bin_of(self, probability: np.ndarray) -> np.ndarray:
         """Return the largest k with probability >= edge k, exactly as the comparison sees it."""
@@ -208,9 +190,22 @@ class ThresholdSweep:
                 f"A threshold lies in [0, 1]. Received: {threshold}. Use 0.5, for example."
             )
         index = round(threshold * self.bins)
-        tp, fp = int(self._positive[index:].sum()), int(self._negative[index:].sum())
-        fn, tn = int(self._positive.sum()) - tp, int(self._negative.sum()) - fp
-        return ConfusionMatrix(tp=tp, fp=fp, fn=fn, tn=tn)
+        return ConfusionMatrix(*(int(each[index]) for each in self.counts()))
+
+    def counts(self) -> Counts:
+        """Return the counts at all thresholds, [bins + 1] each: 0, 1 / bins, ..., 1."""
+        tp, fp = (np.cumsum(each[::-1])[::-1] for each in (self._positive, self._negative))
+        return Counts(tp, fp, tp[0] - tp, fp[0] - fp)
+
+    def histogram(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return what lies from each threshold to the next, the last bin being exactly 1.
+
+        Returns:
+            positive: [bins + 1] true landslide pixels.
+            negative: [bins + 1] true background pixels.
+            sums: [bins + 1] float64, the sum of the probabilities of both.
+        """
+        return self._positive.copy(), self._negative.copy(), self._sums * PROBABILITY_UNIT
 
     def best_threshold(self) -> float | None:
         """Return the threshold with the highest F1; None without a true landslide pixel.
@@ -230,23 +225,12 @@ class ThresholdSweep:
 
         Returns:
             `threshold`, `precision`, `recall`, `f1`, `iou`: [T] float64 each, thresholds rising
-            from 1 / bins to 1; NaN where a metric is undefined (see `ConfusionMatrix`).
+            from 1 / bins to 1; NaN where a metric is undefined.
         """
-        tp = np.cumsum(self._positive[::-1])[::-1][1:].astype(float)
-        fp = np.cumsum(self._negative[::-1])[::-1][1:].astype(float)
-        positives = float(self._positive.sum())
-        fn = positives - tp
-        nothing = np.full(len(tp), np.nan)
-
-        def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-            return np.divide(part, whole, out=nothing.copy(), where=(whole > 0) & (positives > 0))
-
+        counts = Counts(*(each[1:] for each in self.counts()))
         return {
             "threshold": np.arange(1, self.bins + 1) / self.bins,
-            "precision": share(tp, tp + fp),
-            "recall": share(tp, tp + fn),
-            "f1": share(2 * tp, 2 * tp + fp + fn),
-            "iou": share(tp, tp + fp + fn),
+            **{name: METRICS[name](counts) for name in ("precision", "recall", "f1", "iou")},
         }
 
 
@@ -257,7 +241,7 @@ def metrics_dict(confusion: ConfusionMatrix) -> dict[str, Any]:
         "fp": confusion.fp,
         "fn": confusion.fn,
         "tn": confusion.tn,
-        **{name: getattr(confusion, name) for name in DEFINITIONS},
+        **{name: confusion.metric(name) for name in METRICS},
         "definition": dict(DEFINITIONS),
     }
 

@@ -6,12 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landslide_rcnn.errors import ConfigError, ShapeError
-from landslide_rcnn.evaluation.pixels import (
-    DEFINITIONS,
-    ConfusionMatrix,
-    ThresholdSweep,
-    metrics_dict,
-)
+from landslide_rcnn.evaluation.metrics import DEFINITIONS, METRICS, Counts
+from landslide_rcnn.evaluation.pixels import ConfusionMatrix, ThresholdSweep, metrics_dict
 from tests.reference import pixel_metrics
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -43,28 +39,90 @@ def test_a_count_by_hand():
     assert counts_of(confusion) == {"tp": 3, "fp": 2, "fn": 2, "tn": 2}
 
 
+# Of the landslides and of the background: precision, recall, f1, iou.
+NONE = [None] * 4
+
+
 @pytest.mark.parametrize(
-    "confusion, defined",
+    "confusion, landslide, background, means",
     [
-        (ConfusionMatrix(), {}),
-        (ConfusionMatrix(tn=5), {"overall_accuracy": 1.0}),
+        (ConfusionMatrix(), NONE, NONE, [None] * 6),
+        (ConfusionMatrix(tn=5), NONE, [1.0, 1.0, 1.0, 1.0], [None, 1.0, *[None] * 4]),
         # False alarms alone: nothing can be said about landslides, not even 0.
-        (ConfusionMatrix(tn=3, fp=1), {"overall_accuracy": 0.75}),
+        (
+            ConfusionMatrix(tn=3, fp=1),
+            NONE,
+            [1.0, 0.75, 6 / 7, 0.75],
+            [None, 0.75, None, None, None, None],
+        ),
+        # All called background: no better than chance, which is a kappa of 0.
         (
             ConfusionMatrix(tn=2, fn=2),
-            {"recall": 0.0, "f1": 0.0, "iou": 0.0, "miou": 0.25, "overall_accuracy": 0.5},
+            [None, 0.0, 0.0, 0.0],
+            [0.5, 1.0, 2 / 3, 0.5],
+            [0.25, 0.5, 0.0, None, 0.5, 1 / 3],
         ),
         # No background in the truth: the mean over both classes has no meaning.
         (
             ConfusionMatrix(tp=3, fn=1),
-            {"precision": 1.0, "recall": 0.75, "f1": 6 / 7, "iou": 0.75, "overall_accuracy": 0.75},
+            [1.0, 0.75, 6 / 7, 0.75],
+            NONE,
+            [None, 0.75, None, None, None, None],
         ),
+        # One pixel, and all landslide.
+        (ConfusionMatrix(tp=1), [1.0] * 4, NONE, [None, 1.0, None, None, None, None]),
+        (ConfusionMatrix(fn=1), [None, 0.0, 0.0, 0.0], NONE, [None, 0.0, None, None, None, None]),
+        (ConfusionMatrix(fp=1), NONE, [None, 0.0, 0.0, 0.0], [None, 0.0, None, None, None, None]),
     ],
 )
-def test_undefined_metrics_are_none(confusion, defined):
+def test_undefined_metrics_are_none(confusion, landslide, background, means):
     metrics = metrics_dict(confusion)
-    expected = {name: defined.get(name) for name in DEFINITIONS}
-    assert {name: metrics[name] for name in DEFINITIONS} == expected
+    names = ("precision", "recall", "f1", "iou")
+    assert [metrics[name] for name in names] == landslide
+    assert [metrics[f"background_{name}"] for name in names] == background
+    means_of = ("miou", "overall_accuracy", "kappa", "macro_precision", "macro_recall", "macro_f1")
+    assert [metrics[name] for name in means_of] == means
+
+
+def test_kappa_by_hand():
+    # po = 0.7; pe = (25 * 30 + 25 * 20) / 50^2 = 0.5.
+    assert ConfusionMatrix(tp=20, fp=5, fn=10, tn=15).metric("kappa") == pytest.approx(0.4)
+    # Errors that cancel in area only: worse than chance.
+    assert ConfusionMatrix(tp=0, fp=5, fn=5, tn=10).metric("kappa") == pytest.approx(-1 / 3)
+
+
+def test_macro_means_by_hand():
+    confusion = ConfusionMatrix(tp=6, fp=2, fn=4, tn=88)
+    assert confusion.metric("macro_precision") == pytest.approx((6 / 8 + 88 / 92) / 2)
+    assert confusion.metric("macro_recall") == pytest.approx((6 / 10 + 88 / 90) / 2)
+    assert confusion.metric("macro_f1") == pytest.approx((12 / 18 + 176 / 182) / 2)
+
+
+@settings(max_examples=40, deadline=None)
+@given(SEEDS)
+def test_the_metrics_equal_the_slow_ones(seed):
+    rng = np.random.default_rng(seed)
+    predicted, truth = rng.random((2, 4, 5)) < rng.random((2, 1, 1))
+    confusion = ConfusionMatrix()
+    confusion.add(predicted, truth)
+    expected = pixel_metrics.metrics(predicted, truth)
+    assert set(expected) == set(METRICS)
+    for name, value in expected.items():
+        assert confusion.metric(name) == (value if value is None else pytest.approx(value)), name
+
+
+def test_many_matrices_at_once_give_what_each_gives():
+    rng = np.random.default_rng(3)
+    many = Counts(*rng.integers(0, 3, (4, 50)))
+    for name, metric in METRICS.items():
+        each = [ConfusionMatrix(*row).metric(name) for row in zip(*many, strict=True)]
+        np.testing.assert_array_equal(metric(many), np.array(each, float))
+
+
+def test_counts_of_huge_scenes_do_not_overflow():
+    confusion = ConfusionMatrix(tp=2**33, fp=2**32, fn=2**32, tn=2**36)
+    scaled = ConfusionMatrix(tp=2, fp=1, fn=1, tn=16)
+    assert confusion.metric("kappa") == pytest.approx(scaled.metric("kappa"), rel=1e-12)
 
 
 def test_metrics_dict_defines_each_metric():
@@ -72,6 +130,8 @@ def test_metrics_dict_defines_each_metric():
     assert [metrics[name] for name in ("tp", "fp", "fn", "tn")] == [1, 2, 3, 4]
     numbers = set(metrics) - {"tp", "fp", "fn", "tn", "definition"}
     assert set(metrics["definition"]) == numbers == set(DEFINITIONS)
+    papers = {name: text for name, text in DEFINITIONS.items() if "background_" not in name}
+    assert all("20" in text or "1960" in text for text in papers.values())
 
 
 @settings(max_examples=40, deadline=None)
