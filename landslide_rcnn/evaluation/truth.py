@@ -13,8 +13,10 @@ from typing import Protocol
 import numpy as np
 from rasterio.windows import Window
 
-from landslide_rcnn.errors import GeoReferenceError, RasterError
+from landslide_rcnn.errors import RasterError
 from landslide_rcnn.geo.raster import Scene
+from landslide_rcnn.geo.regrid import places_on, read_on_grid
+from landslide_rcnn.geo.source import OnGrid, Source
 from landslide_rcnn.geo.vector import align_crs, rasterize_instances, read_polygons, same_crs
 from landslide_rcnn.inference.merge import InstanceMerger, MergedInstance
 
@@ -48,8 +50,11 @@ class Truth(Protocol):
             valid_mask: [h, w] bool: those of the given ones whose truth is known.
         """
 
-    def found(self) -> dict[str, int]:
-        """Return, at the end, `true`: landslides with a valid pixel, `true_found`: of them."""
+    def found(self) -> np.ndarray:
+        """Return, at the end, [N] bool: of each true landslide with a valid pixel whether found.
+
+        In an order that does not depend on what was predicted.
+        """
 
     def close(self) -> None:
         """Close the file."""
@@ -60,7 +65,7 @@ def open_truth(path: str | Path, scene: Scene) -> "Truth":
 
     Raises:
         RasterError: The file cannot be read.
-        GeoReferenceError: The CRS is missing, or a mask lies on another grid.
+        GeoReferenceError: The CRS is missing, or there is no way from it to the map's.
     """
     path = Path(path)
     if path.suffix.lower() in RASTER_SUFFIXES:
@@ -95,87 +100,108 @@ class PolygonTruth:
         self._covered += np.bincount(ids[valid_mask & predicted], minlength=len(self._areas))
         return ids > 0, valid_mask
 
-    def found(self) -> dict[str, int]:
-        seen = self._areas[1:] > 0
-        found = seen & (self._covered[1:] >= FOUND_SHARE * self._areas[1:])
-        return {"true": int(seen.sum()), "true_found": int(found.sum())}
+    def found(self) -> np.ndarray:
+        seen = self._areas > 0
+        seen[0] = False  # the background
+        return self._covered[seen] >= FOUND_SHARE * self._areas[seen]
 
     def close(self) -> None:
         """Nothing is open."""
 
 
 class MaskTruth:
-    """Truth from a mask raster on the map's own grid: 0 is background, the rest landslide.
+    """Truth from a mask raster of any grid: 0 is background, the rest landslide.
 
-    Pixels with the file's nodata value are unknown and do not count, unless that value is 0. A
-    landslide is a 4-connected region of the mask.
+    On another grid than the map's, each pixel of the map takes that of the mask which its centre
+    lies in. Pixels beyond the mask, and those with the file's nodata value, are unknown and do not
+    count, unless that value is 0. A landslide is a 4-connected region of the mask on the map's
+    grid.
 
     Raises:
         RasterError: It has more than one band.
-        GeoReferenceError: The grids differ.
+        GeoReferenceError: Only one of mask and map has a CRS, or there is no way between them.
     """
 
     def __init__(self, path: Path, scene: Scene) -> None:
+        self._scene = scene
         with contextlib.ExitStack() as until_checked:
-            self._mask = until_checked.enter_context(Scene(path, allow_no_crs=True))
-            if self._mask.band_count > 1:
+            mask = until_checked.enter_context(Scene(path, allow_no_crs=True))
+            if mask.band_count > 1:
                 raise RasterError(
                     f"A true mask must have one band. Received: {path} with "
-                    f"{self._mask.band_count}. Keep one (gdal_translate -b 1), or give polygons."
+                    f"{mask.band_count}. Keep one (gdal_translate -b 1), or give polygons."
                 )
-            _check_grid(self._mask, scene)
+            self._mask = _KnownClasses(mask)
+            self._is_on_grid = _same_grid(mask, scene)
+            if not self._is_on_grid:
+                places_on(self._mask, scene)  # refuses CRSs without a way between them
             until_checked.pop_all()
         self.notes = ["The truth is a mask: its 4-connected regions are counted as landslides."]
+        if not self._is_on_grid:
+            self.notes.append(
+                f"The true mask ({_grid(mask)}) was read on the map's grid ({_grid(scene)}): each "
+                "pixel of the map takes the mask's pixel at its centre."
+            )
         self._regions: InstanceMerger | None = None
-        self._true_count = self._found_count = 0
+        self._found: list[bool] = []
 
     def compare(
         self, window: Window, predicted: np.ndarray, valid_mask: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        true = self._mask.read(window)[..., 0] != 0
-        # Zeros are background even where a tag calls 0 nodata, as the tools that make masks like
-        # to: without background, overall accuracy and mIoU would be those of another scene.
-        valid_mask = valid_mask & (self._mask.read_valid(window) | ~true)
+        if self._is_on_grid:
+            classes, known = self._mask.read_tile(window)
+        else:
+            classes, known = read_on_grid(self._mask, self._scene, window, "nearest")
+        true, valid_mask = classes[..., 0] != 0, valid_mask & known
         if self._regions is None:
             self._regions = InstanceMerger(window.height, window.width)
         # A region's score is the mean over its pixels: of `predicted`, that is the share found.
         self._count(self._regions.close_band(true & valid_mask, predicted))
         return true, valid_mask
 
-    def found(self) -> dict[str, int]:
+    def found(self) -> np.ndarray:
         if self._regions is not None:
             self._count(self._regions.finish())
-        return {"true": self._true_count, "true_found": self._found_count}
+        return np.array(self._found, bool)
 
     def close(self) -> None:
         self._mask.close()
 
     def _count(self, regions: list[MergedInstance]) -> None:
-        self._true_count += len(regions)
-        self._found_count += sum(region.score >= FOUND_SHARE for region in regions)
+        self._found += [region.score >= FOUND_SHARE for region in regions]
 
 
-def _check_grid(mask: Scene, scene: Scene) -> None:
-    """Refuse a mask whose pixels are not the map's pixels.
+class _KnownClasses(Source):
+    """A true mask as 0 and 1, valid where it says what is true."""
 
-    Raises:
-        GeoReferenceError: Size, transform or CRS differ.
-    """
-    same = (
-        (mask.height, mask.width) == (scene.height, scene.width)
-        and mask.transform.almost_equals(scene.transform, precision=1e-6)
-        and (mask.crs is None) == (scene.crs is None)
-        and (mask.crs is None or same_crs(mask.crs, scene.crs))
+    def __init__(self, mask: Scene) -> None:
+        self._scene = mask
+        self.height, self.width = mask.height, mask.width
+        self.crs, self.transform = mask.crs, mask.transform
+        self.dtype, self.band_names = np.dtype(np.uint8), ("landslide",)
+
+    def close(self) -> None:
+        self._scene.close()
+
+    def _tile_inside(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        values, valid_mask = self._scene.read_tile(window)
+        true = values != 0
+        # Zeros are background even where a tag calls 0 nodata, as the tools that make masks like
+        # to: without background, overall accuracy and mIoU would be those of another scene.
+        return true.astype(np.uint8), valid_mask | ~true[..., 0]
+
+
+def _same_grid(first: OnGrid, second: OnGrid) -> bool:
+    """Whether the pixels of both are the same."""
+    return (
+        (first.height, first.width) == (second.height, second.width)
+        and first.transform.almost_equals(second.transform, precision=1e-6)
+        and (first.crs is None) == (second.crs is None)
+        and (first.crs is None or same_crs(first.crs, second.crs))
     )
-    if not same:
-        raise GeoReferenceError(
-            "A true mask must lie on the map's grid. "
-            f"Received: {mask.path}: {_grid(mask)}; the map: {_grid(scene)}. "
-            "Warp the mask onto the map's grid (gdalwarp -r near), or give polygons."
-        )
 
 
-def _grid(scene: Scene) -> str:
+def _grid(scene: OnGrid) -> str:
     crs = "no CRS" if scene.crs is None else scene.crs.to_string()
     origin = (scene.transform.c, scene.transform.f)
-    return f"{scene.width} x {scene.height} px from {origin}, pixel {scene.transform.a}, {crs}"
+    return f"{scene.width} x {scene.height} px from {origin}, pixel {scene.transform.a:g}, {crs}"

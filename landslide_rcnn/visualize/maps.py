@@ -15,14 +15,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from landslide_rcnn.errors import ShapeError
+from landslide_rcnn.evaluation.error_map import CORRECT_COLOR, FALSE_COLOR, MISSED_COLOR
 from landslide_rcnn.visualize.instances import apply_mask, draw_outlines
 
-# Colours of the map: outlines that stay visible on rock, soil and forest, and the verdicts.
+# Colours of the map: outlines that stay visible on rock, soil and forest.
 TRUTH_COLOR = "#ffd83d"
 PREDICTION_COLOR = "#3fe0ff"
-CORRECT_COLOR = "#35c46a"
-MISSED_COLOR = "#ef3b3b"
-FALSE_COLOR = "#3b82f6"
 PAPER_COLOR, INK_COLOR, QUIET_COLOR = "#fbfaf7", "#22262b", "#6c737c"
 
 MAX_PANEL_PIXELS = 1400  # larger maps are thinned out for drawing

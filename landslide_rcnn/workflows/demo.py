@@ -12,7 +12,8 @@ from rasterio.windows import Window
 from landslide_rcnn.config import LandslideConfig
 from landslide_rcnn.data.scenes import SceneDataset
 from landslide_rcnn.data.synthetic import make_scene
-from landslide_rcnn.evaluation.maps import evaluate_map, format_table
+from landslide_rcnn.evaluation.maps import OUTPUT_NAMES, evaluate_map
+from landslide_rcnn.evaluation.tables import format_table
 from landslide_rcnn.files import atomic_path, refuse_to_overwrite
 from landslide_rcnn.geo.probability import ProbabilityMap
 from landslide_rcnn.geo.raster import Scene
@@ -86,7 +87,7 @@ def run_demo(
     """
     output_dir = Path(output_dir)
     picture = output_dir / "demo.png"
-    refuse_to_overwrite(picture, output_dir / "metrics.json", overwrite=overwrite)
+    refuse_to_overwrite(picture, *(output_dir / name for name in OUTPUT_NAMES), overwrite=overwrite)
     scene = make_scene(output_dir / "scene", height=HEIGHT, width=WIDTH, seed=seed)
     train = _part(scene, TRAIN_COLUMNS, overlap=64)
     val = _part(scene, VAL_COLUMNS, overlap=0)

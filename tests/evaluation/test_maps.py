@@ -13,8 +13,9 @@ from rasterio.windows import Window
 from shapely.geometry import box
 
 from landslide_rcnn.errors import GeoReferenceError, RasterError
-from landslide_rcnn.evaluation import maps
-from landslide_rcnn.evaluation.maps import evaluate_map, format_table
+from landslide_rcnn.evaluation import area
+from landslide_rcnn.evaluation.maps import evaluate_map
+from landslide_rcnn.evaluation.tables import format_table
 from landslide_rcnn.files import OutputExistsError
 from landslide_rcnn.geo.probability import PROBABILITY_KINDS
 from landslide_rcnn.geo.writing import Grid, RasterWriter
@@ -60,6 +61,17 @@ def write_polygons(path, *polygons, crs=CRS):
     return path
 
 
+FEW_BLOCKS = "Intervals of pixel metrics need two blocks with valid pixels; there are fewer."
+
+
+def pixels_of(metrics):
+    return tuple(metrics["pixels"][name] for name in ("evaluated", "left_out", "true_landslide"))
+
+
+def landslides_of(metrics):
+    return tuple(metrics["landslides"][name] for name in ("predicted", "true", "true_found"))
+
+
 @pytest.fixture
 def by_hand(tmp_path):
     """10 x 10 pixels. Predicted at 0.5: rows 0-3 of columns 0-3, and one false pixel.
@@ -80,8 +92,11 @@ def by_hand(tmp_path):
 
 
 def test_a_map_by_hand(by_hand):
-    metrics = evaluate_map(*by_hand)
-    assert metrics["pixels"] == {"evaluated": 92, "left_out": 8, "true_landslide": 24}
+    metrics = evaluate_map(*by_hand, progress=False)
+    assert metrics["pixels"] == {
+        "evaluated": 92, "left_out": 8, "true_landslide": 24, "predicted_landslide": 17,
+        "outside_area": 0, "without_prediction": 8, "without_truth": 0,
+    }  # fmt: skip
     at_map = metrics["at_map_threshold"]
     assert [at_map[name] for name in ("threshold", "tp", "fp", "fn", "tn")] == [0.5, 8, 9, 16, 59]
     assert at_map["precision"] == 8 / 17
@@ -95,9 +110,11 @@ def test_a_map_by_hand(by_hand):
     assert 0.1 < best["threshold"] <= 0.4
     assert [best[name] for name in ("tp", "fp", "fn", "tn")] == [16, 9, 8, 59]
     # Half of the first landslide is found, nothing of what is left of the second.
-    assert metrics["landslides"] == {"predicted": 2, "true": 2, "true_found": 1}
-    assert metrics["notes"] == []
-    assert set(metrics["definition"]) >= {"precision", "miou", "true_found", "at_best_threshold"}
+    assert landslides_of(metrics) == (2, 2, 1)
+    assert metrics["landslides"]["found_share"] == 0.5
+    assert metrics["notes"] == ["8 pixels have no prediction and do not count.", FEW_BLOCKS]
+    named = {"precision", "miou", "true_found", "at_best_threshold", "average_precision"}
+    assert set(metrics["definition"]) >= named
 
 
 def test_percent_say_the_same_and_the_mask_has_the_last_word(by_hand):
@@ -112,7 +129,15 @@ def test_percent_say_the_same_and_the_mask_has_the_last_word(by_hand):
     percent = evaluate_map(folder, truth)
     assert 0.1 < percent["at_best_threshold"].pop("threshold") <= 0.4
     exact["at_best_threshold"].pop("threshold")
-    assert percent == exact
+    for entry in ("pixels", "at_map_threshold", "at_best_threshold", "landslides", "intervals"):
+        assert percent[entry] == exact[entry]
+    area = exact["curve"]["average_precision"]
+    assert percent["curve"]["average_precision"] == pytest.approx(area)
+    assert "percent, rounded down" in percent["notes"][-1]
+    assert not any("percent" in note for note in exact["notes"])
+    assert "expected_calibration_error_bounds" not in exact["calibration"]
+    bounds = percent["calibration"]["expected_calibration_error_bounds"]
+    assert bounds["low"] <= exact["calibration"]["expected_calibration_error"] <= bounds["high"]
     # A pixel that was taken out of the mask after the threshold is not predicted.
     with rasterio.open(folder / "mask.tif", "r+") as file:
         mask = file.read(1)
@@ -128,7 +153,10 @@ def test_a_mask_says_the_same_as_polygons(by_hand, tmp_path):
     truth = np.zeros((10, 10), np.uint8)
     truth[0:4, 2:6] = truth[6:10, 6:10] = 255
     path = write_raster(tmp_path / "truth.tif", truth)
-    from_mask, from_polygons = evaluate_map(by_hand[0], path), evaluate_map(*by_hand)
+    from_mask, from_polygons = (
+        evaluate_map(by_hand[0], path),
+        evaluate_map(*by_hand, progress=False),
+    )
     for entry in ("pixels", "at_map_threshold", "at_best_threshold", "landslides"):
         assert from_mask[entry] == from_polygons[entry]
     assert "4-connected regions" in from_mask["notes"][0]
@@ -139,10 +167,10 @@ def test_nodata_of_a_true_mask_is_unknown_unless_it_is_zero(by_hand, tmp_path):
     truth[0:4, 2:6] = 1
     truth[5, :] = 255
     unknown = evaluate_map(by_hand[0], write_raster(tmp_path / "a.tif", truth, nodata=255))
-    assert unknown["pixels"] == {"evaluated": 82, "left_out": 18, "true_landslide": 16}
+    assert pixels_of(unknown) == (82, 18, 16)
     assert unknown["landslides"]["true"] == 1
     zero = evaluate_map(by_hand[0], write_raster(tmp_path / "b.tif", truth, nodata=0))
-    assert zero["pixels"] == {"evaluated": 92, "left_out": 8, "true_landslide": 26}
+    assert pixels_of(zero) == (92, 8, 26)
     untagged = evaluate_map(by_hand[0], write_raster(tmp_path / "c.tif", truth))
     assert untagged["pixels"] == zero["pixels"]
     assert untagged["at_map_threshold"] == zero["at_map_threshold"]
@@ -154,8 +182,7 @@ def test_polygons_in_another_crs_are_reprojected_and_it_is_said(by_hand, tmp_pat
     gpd.read_file(truth).to_crs(4326).to_file(degrees)
     metrics = evaluate_map(folder, degrees)
     assert metrics["at_map_threshold"] == evaluate_map(folder, truth)["at_map_threshold"]
-    (note,) = metrics["notes"]
-    assert "reprojected from EPSG:4326 to the map's EPSG:32648" in note
+    assert "reprojected from EPSG:4326 to the map's EPSG:32648" in metrics["notes"][0]
 
 
 @pytest.mark.parametrize(
@@ -170,10 +197,10 @@ def test_polygons_in_another_crs_are_reprojected_and_it_is_said(by_hand, tmp_pat
 )
 def test_only_the_part_within_counts(by_hand, within):
     metrics = evaluate_map(*by_hand, within=within)
-    assert metrics["pixels"] == {"evaluated": 8, "left_out": 8, "true_landslide": 8}
+    assert pixels_of(metrics) == (8, 8, 8)
     assert metrics["at_map_threshold"]["recall"] == 0
     assert metrics["at_best_threshold"]["recall"] == 1
-    assert metrics["landslides"] == {"predicted": 0, "true": 1, "true_found": 0}
+    assert landslides_of(metrics) == (0, 1, 0)
     assert metrics["within"] == {
         "window": {"col_off": 6, "row_off": 6, "width": 4, "height": 4},
         "bounds": [400_060, 3_699_900, 400_100, 3_699_940],
@@ -222,7 +249,7 @@ def test_bands_of_any_height_give_the_numbers_of_the_whole(
         seen = [{pixel} for pixel in merging.pixels_of(truth & valid)]
     assert regions
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(maps, "BAND_ROWS", band_rows)
+        patch.setattr(area, "BAND_ROWS", band_rows)
         metrics = evaluate_map(map_folder, path)
     predicted = probability.astype(np.float32) >= 0.3
     expected = pixel_metrics.count_pixels(predicted, truth, valid)
@@ -245,7 +272,12 @@ def test_a_truth_outside_the_valid_part_gives_nulls(tmp_path):
             assert metrics[entry][name] is None
     assert metrics["at_map_threshold"]["overall_accuracy"] == 0
     assert metrics["at_best_threshold"]["threshold"] is None
-    assert metrics["landslides"] == {"predicted": 0, "true": 0, "true_found": 0}
+    assert landslides_of(metrics) == (0, 0, 0)
+    assert metrics["landslides"]["found_share"] is None
+    assert set(metrics["curve"]["precision"]) == {None}
+    assert metrics["curve"]["average_precision"] is None
+    assert metrics["calibration"]["bins"][7]["share_landslide"] == 0
+    assert "There is no true landslide pixel" in "".join(metrics["notes"])
     written = (tmp_path / "out/metrics.json").read_text()
     assert json.loads(written) == metrics
     assert '"f1": null' in written
@@ -263,17 +295,17 @@ def test_an_empty_true_mask_gives_nulls(tmp_path):
 
 
 def test_the_table(by_hand):
-    lines = format_table(evaluate_map(*by_hand)).splitlines()
-    assert lines[0].split() == ["map", "threshold", "best", "threshold"]
-    table = {" ".join(line.split()[:-2]): line.split()[-2:] for line in lines[1:8]}
+    lines = format_table(evaluate_map(*by_hand, progress=False)).splitlines()
+    assert lines[0].split() == ["map", "threshold", "95", "%", "interval", "best", "threshold"]
+    table = {" ".join(line.split()[:-2]): line.split()[-2:] for line in lines[1:16]}
     assert table["precision"] == ["0.471", "0.640"]
     assert table["recall"] == ["0.333", "0.667"]
     assert table["f1"] == ["0.390", "0.653"]
     assert table["overall accuracy"] == ["0.728", "0.815"]
-    assert lines[9] == "landslides: 2 true, 1 of them found; 2 predicted"
-    assert lines[10].startswith(
-        "pixels: 92 evaluated, 24 of them true landslide; 8 without prediction or truth"
-    )
+    assert table["kappa"] == ["0.222", "0.527"]
+    assert lines[17].startswith("average precision 0.")
+    assert lines[18] == "landslides: 2 true, 1 of them found; 2 predicted"
+    assert lines[19] == "pixels: 92 evaluated, 24 of them true landslide; 8 left out"
 
 
 def test_metrics_are_replaced_only_when_asked(by_hand, tmp_path):
@@ -281,21 +313,11 @@ def test_metrics_are_replaced_only_when_asked(by_hand, tmp_path):
     with pytest.raises(OutputExistsError, match="metrics.json"):
         evaluate_map(*by_hand, tmp_path / "out")
     evaluate_map(*by_hand, tmp_path / "out", overwrite=True)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["metrics.json"]
-
-
-@pytest.mark.parametrize(
-    "shape, transform, crs",
-    [
-        ((10, 9), TRANSFORM, CRS),
-        ((10, 10), Affine(10, 0, 400_005, 0, -10, 3_700_000), CRS),
-        ((10, 10), TRANSFORM, "EPSG:32647"),
-    ],
-)
-def test_a_mask_on_another_grid_is_refused(by_hand, tmp_path, shape, transform, crs):
-    path = write_raster(tmp_path / "other.tif", np.ones(shape, np.uint8), crs, transform)
-    with pytest.raises(GeoReferenceError, match=r"on the map's grid.*other\.tif.*gdalwarp"):
-        evaluate_map(by_hand[0], path)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"metrics.json", "error_map.tif", "error_map.png"}
+    (tmp_path / "out/metrics.json").unlink()
+    with pytest.raises(OutputExistsError, match="error_map.tif"):
+        evaluate_map(*by_hand, tmp_path / "out")
 
 
 def test_a_mask_of_several_bands_is_refused(by_hand, tmp_path):
