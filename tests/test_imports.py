@@ -89,7 +89,7 @@ def test_importing_does_not_load_tensorflow(module):
 
 COMMANDS = (
     *("", "demo", "dataset", "factors", "tile", "split"),
-    *("train", "detect", "evaluate", "fuse", "models"),
+    *("train", "models", "detect", "fuse", "evaluate", "compare"),
 )
 
 

@@ -10,6 +10,7 @@ import warnings
 
 import click
 
+from landslide_rcnn.cli.compare import compare
 from landslide_rcnn.cli.dataset import dataset
 from landslide_rcnn.cli.demo import demo
 from landslide_rcnn.cli.detect import detect
@@ -30,5 +31,6 @@ def main() -> None:
     warnings.formatwarning = lambda message, *_, **__: f"Warning: {message}\n"
 
 
-for command in (demo, dataset, factors, tile, split, train, detect, fuse, evaluate, models):
+COMMANDS = (demo, dataset, factors, tile, split, train, models, detect, fuse, evaluate, compare)
+for command in COMMANDS:
     main.add_command(command)

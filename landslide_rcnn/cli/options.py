@@ -88,7 +88,31 @@ TILE_OPTIONS = (
 )
 
 
-tile_options = options(TILE_OPTIONS)
+# Which part of a map is judged.
+PART_OPTIONS = (
+    click.option("--aoi", help="Polygons of interest: only pixels inside count."),
+    click.option(
+        "--bounds",
+        type=float,
+        nargs=4,
+        metavar="LEFT BOTTOM RIGHT TOP",
+        help="Part of the map, in its CRS.",
+    ),
+    click.option(
+        "--window",
+        type=int,
+        nargs=4,
+        metavar="COLUMN ROW WIDTH HEIGHT",
+        help="Part of the map, in pixels.",
+    ),
+    click.option(
+        "--block-size",
+        type=click.IntRange(1),
+        help="Of the blocks that intervals are drawn from, pixels. Unset: the map's tile size.",
+    ),
+)
+
+tile_options, part_options = options(TILE_OPTIONS), options(PART_OPTIONS)
 
 
 def instance_rules(given: dict):
@@ -99,6 +123,16 @@ def instance_rules(given: dict):
         given.pop("min_pixels"), given.pop("min_area"), given.pop("min_share"),
         given.pop("left_out"),
     )  # fmt: skip
+
+
+def judged_part(given: dict) -> dict:
+    """Return the values of `part_options` as arguments of the library's calls."""
+    from rasterio.windows import Window
+
+    if given["bounds"] and given["window"]:
+        raise click.UsageError("Give --bounds or --window, not both.")
+    within = Window(*given["window"]) if given["window"] else given["bounds"]
+    return {"within": within, "aoi": given["aoi"], "block_px": given["block_size"]}
 
 
 def quiet_option(command):

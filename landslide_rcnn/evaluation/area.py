@@ -66,19 +66,6 @@ class Area:
             return np.ones((window.height, window.width), bool)
         return rasterize_instances(self._polygons, window, self._scene.transform) > 0
 
-    @property
-    def is_everything(self) -> bool:
-        """Whether the whole map is judged."""
-        whole = (self.region.height, self.region.width) == (self._scene.height, self._scene.width)
-        return whole and self._polygons is None
-
-    def outline(self) -> shapely.Geometry:
-        """Return the judged part in map coordinates."""
-        frame = shapely.Polygon(_corners(self.region, self._scene))
-        if self._polygons is None:
-            return frame
-        return shapely.intersection(frame, shapely.union_all(self._polygons.geometry.array))
-
     def describe(self) -> dict[str, Any]:
         """Return the region as a pixel window and as map bounds."""
         region = self.region

@@ -9,8 +9,9 @@ done to the mask (filled holes, slope limits). Other thresholds are tried on `pr
 usually holds percent, so those are whole percents: between two of them percent cannot tell, and
 the trial is exact at each of them.
 
-    results.ResultMap, truth.Truth, area.Area -> blocks.BlockCounts -> metrics, intervals
+    results.ResultMap, truth.Truth, area.Area -> blocks.BlockCounts -> metrics, uncertainty
                                               -> pixels.ThresholdSweep -> curves
+                                              -> landslides.LandslideCounter
                                               -> error_map.ErrorMap
 
 Shape letters: h, w pixels of a band.
@@ -34,15 +35,16 @@ from landslide_rcnn.evaluation.curves import (
     precision_recall_curve,
 )
 from landslide_rcnn.evaluation.error_map import ERROR_MAP_NAME, ERROR_PICTURE_NAME, ErrorMap
+from landslide_rcnn.evaluation.landslides import DEFINITIONS as LANDSLIDE_DEFINITIONS
+from landslide_rcnn.evaluation.landslides import LandslideCounter
 from landslide_rcnn.evaluation.metrics import DEFINITIONS
 from landslide_rcnn.evaluation.pixels import ConfusionMatrix, ThresholdSweep, metrics_dict
 from landslide_rcnn.evaluation.results import ResultMap
-from landslide_rcnn.evaluation.truth import FOUND_SHARE, Truth, open_truth
+from landslide_rcnn.evaluation.truth import Truth, open_truth
 from landslide_rcnn.evaluation.uncertainty import (
     block_intervals,
     describe_method,
     few_blocks_note,
-    share_interval,
 )
 from landslide_rcnn.files import refuse_to_overwrite, write_json
 from landslide_rcnn.inference.result import MASK_NAME, PROBABILITY_NAME
@@ -53,9 +55,7 @@ OUTPUT_NAMES = (METRICS_NAME, ERROR_MAP_NAME, ERROR_PICTURE_NAME)
 MAP_DEFINITIONS = {
     **DEFINITIONS,
     **CURVE_DEFINITIONS,
-    "true_found": f"true landslides of which at least {FOUND_SHARE:.0%} of the valid pixels are "
-    "predicted at the map's threshold",
-    "found_share": "true_found / true; null without a true landslide",
+    **LANDSLIDE_DEFINITIONS,
     "at_map_threshold": f"the pixels that {MASK_NAME} calls landslide",
     "at_best_threshold": f"the threshold of {PROBABILITY_NAME} with the highest F1 on this very "
     "truth: an upper bound, not a fair estimate",
@@ -93,9 +93,8 @@ def evaluate_map(
     Returns:
         What `metrics.json` holds: `pixels`; `at_map_threshold` and `at_best_threshold` (a
         threshold with the entries of `pixels.metrics_dict`); `curve` and `calibration` (see
-        `curves`); `landslides` (predicted; true with a valid pixel; true ones found);
-        `intervals` of the numbers at the map's threshold; `definition` and `notes`. Undefined
-        numbers are None.
+        `curves`); `landslides` (see `landslides`); `intervals` of the numbers at the map's
+        threshold; `definition` and `notes`. Undefined numbers are None.
 
     Raises:
         RasterError: A file is missing or unreadable.
@@ -136,6 +135,7 @@ class _Judged:
         self._map, self._area = result_map, area
         self._blocks = BlockCounts(area.region, block_px)
         self._sweep = ThresholdSweep(result_map.probability.steps or 1000)
+        self._landslides = LandslideCounter(result_map.landslides(), result_map.mask)
         self._outside = self._without_prediction = self._without_truth = 0
         self.error_map: ErrorMap | None = None
 
@@ -144,9 +144,11 @@ class _Judged:
         predicted, probability = self._map.read(window)
         inside = self._area.inside(window)
         with_prediction = inside & ~np.isnan(probability)
-        true, valid_mask = truth.compare(window, predicted, with_prediction)
+        band = truth.read(window, with_prediction)
+        true, valid_mask, _ = band
         self._blocks.add(window, predicted, true, valid_mask)
         self._sweep.add(probability, true, valid_mask)
+        self._landslides.add(window, predicted, band)
         self._outside += inside.size - np.count_nonzero(inside)
         self._without_prediction += np.count_nonzero(inside) - np.count_nonzero(with_prediction)
         self._without_truth += np.count_nonzero(with_prediction) - np.count_nonzero(valid_mask)
@@ -157,23 +159,17 @@ class _Judged:
         """Return all numbers, once every band was added."""
         confusion = self._blocks.total()
         blocks = self._blocks.counts
-        found = truth.found()
-        in_percent = self._map.probability.steps is not None
+        landslides = self._landslides.finish(truth.owners())
         return {
             "pixels": self._pixels(confusion),
             "at_map_threshold": _metrics_at(self._map.threshold, confusion),
             "at_best_threshold": _best_metrics(self._sweep),
             "curve": precision_recall_curve(self._sweep),
-            "calibration": calibration(self._sweep, rounded_down=in_percent),
-            "landslides": {
-                "predicted": self._map.count_landslides(self._area),
-                "true": len(found),
-                "true_found": int(found.sum()),
-                "found_share": float(found.mean()) if len(found) else None,
-            },
+            "calibration": calibration(self._sweep, rounded_down=self._map.in_percent),
+            "landslides": landslides.numbers(),
             "intervals": {
                 **block_intervals(blocks),
-                "found_share": share_interval(found),
+                **landslides.intervals(),
                 "method": describe_method(len(blocks.tp), self._blocks.block_px),
             },
             "definition": MAP_DEFINITIONS,
@@ -182,7 +178,7 @@ class _Judged:
                 *self._area.notes,
                 *self._left_out_notes(confusion),
                 *few_blocks_note(len(blocks.tp)),
-                *([PERCENT_NOTE] if in_percent else []),
+                *([PERCENT_NOTE] if self._map.in_percent else []),
             ],
         }
 

@@ -10,11 +10,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
 import numpy as np
 from rasterio.windows import Window
 
 from landslide_rcnn.errors import RasterError
-from landslide_rcnn.evaluation.area import Area
 from landslide_rcnn.geo.probability import ProbabilityMap
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.vector import read_polygons
@@ -39,7 +39,6 @@ class ResultMap:
     Attributes:
         folder: The same.
         threshold: From which a pixel was called landslide.
-        landslide_count: Of the whole map.
         tile_px: Side of the tiles it was made of.
         probability: The raster of probabilities.
         mask: The raster of what is called landslide; its grid is the map's.
@@ -52,7 +51,7 @@ class ResultMap:
         self.folder = Path(folder)
         summary = _read_summary(self.folder)
         self.threshold = float(summary["threshold"])
-        self.landslide_count = int(summary["landslides"])
+        self._landslide_count = int(summary["landslides"])
         self.tile_px = int(summary.get("tiles", {}).get("size", DEFAULT_BLOCK_PX))
         with contextlib.ExitStack() as opened:
             self.probability = opened.enter_context(ProbabilityMap(self.folder / PROBABILITY_NAME))
@@ -70,12 +69,20 @@ class ResultMap:
         predicted = (self.mask.read(window)[..., 0] == LANDSLIDE) & ~np.isnan(probability)
         return predicted, probability
 
-    def count_landslides(self, area: Area) -> int:
-        """Return how many of the map's landslides reach into an area."""
-        if area.is_everything or self.landslide_count == 0:
-            return self.landslide_count
-        polygons = read_polygons(self.folder / POLYGONS_NAME, LAYER)
-        return int((polygons.geometry.intersection(area.outline()).area > 0).sum())
+    @property
+    def in_percent(self) -> bool:
+        """Whether the probabilities are whole percents, rounded down."""
+        return self.probability.steps is not None
+
+    def landslides(self) -> gpd.GeoDataFrame:
+        """Return the map's polygons, with their scores.
+
+        Raises:
+            RasterError: The file is missing, though the summary says that there are some.
+        """
+        if self._landslide_count == 0:
+            return gpd.GeoDataFrame({"score": []}, geometry=[], crs=self.mask.crs)
+        return read_polygons(self.folder / POLYGONS_NAME, LAYER)
 
     def close(self) -> None:
         """Close the files."""

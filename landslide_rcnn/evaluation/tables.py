@@ -21,8 +21,9 @@ def format_table(metrics: dict[str, Any]) -> str:
         "",
         f"average precision {number(metrics['curve']['average_precision'])}, expected calibration "
         f"error {number(calibration.get('expected_calibration_error'))}",
-        f"landslides: {counts['true']} true, {counts['true_found']} of them found; "
-        f"{counts['predicted']} predicted",
+        f"landslides: {counts['true']} true, {counts['matched']} of them matched, "
+        f"{counts['true_found']} covered by half or more; {counts['predicted']} predicted, "
+        f"{counts['false_alarms']} of them false alarms; AP50 {number(counts['ap']['ap50'])}",
         f"pixels: {pixels['evaluated']:,} evaluated, {pixels['true_landslide']:,} of them true "
         f"landslide; {pixels['left_out']:,} left out",
         *(f"note: {note}" for note in metrics["notes"]),
@@ -35,5 +36,41 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _interval(interval: dict[str, float] | None) -> str:
-    return "" if interval is None else f"{interval['low']:.3f} to {interval['high']:.3f}"
+def format_comparison(comparison: dict[str, Any]) -> str:
+    """Return the result of `comparison.compare_maps` as a table."""
+    lines = [f"{'':<22}{'first':>8}{'second':>8}{'difference':>12}{'95 % interval':>19}"]
+    landslides = comparison["landslides"]
+    rows = {**comparison["metrics"], "detection_rate": landslides["detection_rate"]}
+    for name, row in rows.items():
+        label = name.replace("_", " ")
+        difference = "-" if row["difference"] is None else f"{row['difference']:+.3f}"
+        lines.append(
+            f"{label:<22}{number(row['first']):>8}{number(row['second']):>8}{difference:>12}"
+            f"{_interval(row['interval'], '+'):>19}"
+        )
+    pixels = comparison["pixels"]
+    lines += [
+        "",
+        f"pixels: {_discordance(comparison['mcnemar']['pixels'])}",
+        f"landslides: {landslides['true']} true, {landslides['matched_by_both']} matched by both, "
+        f"{landslides['matched_by_neither']} by neither; {_discordance(landslides['mcnemar'])}",
+        f"{comparison['mcnemar']['caveat']}",
+        f"{pixels['evaluated']:,} pixels evaluated, {pixels['true_landslide']:,} of them true "
+        f"landslide; {pixels['left_out']:,} left out",
+        *(f"note: {note}" for note in comparison["notes"]),
+    ]
+    return "\n".join(lines)
+
+
+def _discordance(test: dict[str, Any]) -> str:
+    p_value = "-" if test["p_value"] is None else f"{test['p_value']:.2g}"
+    return (
+        f"{test['only_first_right']:,} only the first has right, {test['only_second_right']:,} "
+        f"only the second (McNemar p = {p_value})"
+    )
+
+
+def _interval(interval: dict[str, float] | None, sign: str = "") -> str:
+    if interval is None:
+        return ""
+    return f"{interval['low']:{sign}.3f} to {interval['high']:{sign}.3f}"

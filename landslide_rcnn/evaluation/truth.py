@@ -1,29 +1,40 @@
 """What is true about a mapped scene: polygons or a mask, read in rows on the map's grid.
 
-Used by `maps.evaluate_map`. Both kinds give the same two things: the true pixels of a window,
-and for each true landslide how much of it a prediction covers.
+Used by `maps.evaluate_map` and `comparison.compare_maps`. Both kinds give the same: the true
+pixels of a window, and which of them belong to which landslide.
 
 Shape letters: h, w pixels of a window.
 """
 
 import contextlib
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from rasterio.windows import Window
 
 from landslide_rcnn.errors import RasterError
+from landslide_rcnn.evaluation.grids import ClassesOnGrid
+from landslide_rcnn.evaluation.objects import PolygonObjects, RegionObjects
 from landslide_rcnn.geo.raster import Scene
-from landslide_rcnn.geo.regrid import places_on, read_on_grid
-from landslide_rcnn.geo.source import OnGrid, Source
-from landslide_rcnn.geo.vector import align_crs, rasterize_instances, read_polygons, same_crs
-from landslide_rcnn.inference.merge import InstanceMerger, MergedInstance
+from landslide_rcnn.geo.source import Source
+from landslide_rcnn.geo.vector import align_crs, read_polygons, same_crs
 
 RASTER_SUFFIXES = (".tif", ".tiff", ".jp2", ".png", ".jpg", ".jpeg")
 
-# A true landslide counts as found when this share of its valid pixels is predicted.
-FOUND_SHARE = 0.5
+
+class TrueBand(NamedTuple):
+    """The truth of a window.
+
+    Attributes:
+        truth: [h, w] bool, True = landslide.
+        valid_mask: [h, w] bool: the pixels that count and whose truth is known.
+        layers: [h, w] int32 labels of landslides each, 0 = none; see `objects`.
+    """
+
+    truth: np.ndarray
+    valid_mask: np.ndarray
+    layers: list[np.ndarray]
 
 
 class Truth(Protocol):
@@ -35,26 +46,16 @@ class Truth(Protocol):
 
     notes: list[str]
 
-    def compare(
-        self, window: Window, predicted: np.ndarray, valid_mask: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the true pixels, and count how much of each true landslide is predicted.
+    def read(self, window: Window, valid_mask: np.ndarray) -> TrueBand:
+        """Read a window.
 
         Args:
             window: Windows follow each other downwards and have the same columns.
-            predicted: [h, w] bool, True = landslide.
             valid_mask: [h, w] bool; only these pixels count.
-
-        Returns:
-            truth: [h, w] bool, True = landslide.
-            valid_mask: [h, w] bool: those of the given ones whose truth is known.
         """
 
-    def found(self) -> np.ndarray:
-        """Return, at the end, [N] bool: of each true landslide with a valid pixel whether found.
-
-        In an order that does not depend on what was predicted.
-        """
+    def owners(self) -> np.ndarray:
+        """Return, at the end, which landslide each label is of; see `objects`."""
 
     def close(self) -> None:
         """Close the file."""
@@ -74,10 +75,7 @@ def open_truth(path: str | Path, scene: Scene) -> "Truth":
 
 
 class PolygonTruth:
-    """Truth from a vector file; reprojected where its CRS is not the map's.
-
-    Where polygons overlap, the later one has the pixels.
-    """
+    """Truth from a vector file; reprojected where its CRS is not the map's."""
 
     def __init__(self, path: Path, scene: Scene) -> None:
         polygons = read_polygons(path)
@@ -87,23 +85,17 @@ class PolygonTruth:
                 f"The true polygons were reprojected from {polygons.crs.to_string()} to the "
                 f"map's {scene.crs.to_string()}."
             )
-        self._polygons = align_crs(polygons, scene)
-        self._transform = scene.transform
-        self._areas = np.zeros(len(polygons) + 1, np.int64)
-        self._covered = np.zeros(len(polygons) + 1, np.int64)
+        self._objects = PolygonObjects(align_crs(polygons, scene), scene.transform)
 
-    def compare(
-        self, window: Window, predicted: np.ndarray, valid_mask: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        ids = rasterize_instances(self._polygons, window, self._transform)
-        self._areas += np.bincount(ids[valid_mask], minlength=len(self._areas))
-        self._covered += np.bincount(ids[valid_mask & predicted], minlength=len(self._areas))
-        return ids > 0, valid_mask
+    def read(self, window: Window, valid_mask: np.ndarray) -> TrueBand:
+        layers = self._objects.labels(window)
+        truth = np.zeros(valid_mask.shape, bool)
+        for layer in layers:
+            truth |= layer > 0
+        return TrueBand(truth, valid_mask, layers)
 
-    def found(self) -> np.ndarray:
-        seen = self._areas > 0
-        seen[0] = False  # the background
-        return self._covered[seen] >= FOUND_SHARE * self._areas[seen]
+    def owners(self) -> np.ndarray:
+        return self._objects.owners()
 
     def close(self) -> None:
         """Nothing is open."""
@@ -123,7 +115,6 @@ class MaskTruth:
     """
 
     def __init__(self, path: Path, scene: Scene) -> None:
-        self._scene = scene
         with contextlib.ExitStack() as until_checked:
             mask = until_checked.enter_context(Scene(path, allow_no_crs=True))
             if mask.band_count > 1:
@@ -132,43 +123,24 @@ class MaskTruth:
                     f"{mask.band_count}. Keep one (gdal_translate -b 1), or give polygons."
                 )
             self._mask = _KnownClasses(mask)
-            self._is_on_grid = _same_grid(mask, scene)
-            if not self._is_on_grid:
-                places_on(self._mask, scene)  # refuses CRSs without a way between them
+            self._classes = ClassesOnGrid(self._mask, scene, "The true mask")
             until_checked.pop_all()
-        self.notes = ["The truth is a mask: its 4-connected regions are counted as landslides."]
-        if not self._is_on_grid:
-            self.notes.append(
-                f"The true mask ({_grid(mask)}) was read on the map's grid ({_grid(scene)}): each "
-                "pixel of the map takes the mask's pixel at its centre."
-            )
-        self._regions: InstanceMerger | None = None
-        self._found: list[bool] = []
+        self.notes = [
+            "The truth is a mask: its 4-connected regions are counted as landslides.",
+            *self._classes.notes,
+        ]
+        self._objects = RegionObjects()
 
-    def compare(
-        self, window: Window, predicted: np.ndarray, valid_mask: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        if self._is_on_grid:
-            classes, known = self._mask.read_tile(window)
-        else:
-            classes, known = read_on_grid(self._mask, self._scene, window, "nearest")
-        true, valid_mask = classes[..., 0] != 0, valid_mask & known
-        if self._regions is None:
-            self._regions = InstanceMerger(window.height, window.width)
-        # A region's score is the mean over its pixels: of `predicted`, that is the share found.
-        self._count(self._regions.close_band(true & valid_mask, predicted))
-        return true, valid_mask
+    def read(self, window: Window, valid_mask: np.ndarray) -> TrueBand:
+        classes, known = self._classes.read(window)
+        truth, valid_mask = classes != 0, valid_mask & known
+        return TrueBand(truth, valid_mask, self._objects.labels(truth & valid_mask))
 
-    def found(self) -> np.ndarray:
-        if self._regions is not None:
-            self._count(self._regions.finish())
-        return np.array(self._found, bool)
+    def owners(self) -> np.ndarray:
+        return self._objects.owners()
 
     def close(self) -> None:
         self._mask.close()
-
-    def _count(self, regions: list[MergedInstance]) -> None:
-        self._found += [region.score >= FOUND_SHARE for region in regions]
 
 
 class _KnownClasses(Source):
@@ -189,19 +161,3 @@ class _KnownClasses(Source):
         # Zeros are background even where a tag calls 0 nodata, as the tools that make masks like
         # to: without background, overall accuracy and mIoU would be those of another scene.
         return true.astype(np.uint8), valid_mask | ~true[..., 0]
-
-
-def _same_grid(first: OnGrid, second: OnGrid) -> bool:
-    """Whether the pixels of both are the same."""
-    return (
-        (first.height, first.width) == (second.height, second.width)
-        and first.transform.almost_equals(second.transform, precision=1e-6)
-        and (first.crs is None) == (second.crs is None)
-        and (first.crs is None or same_crs(first.crs, second.crs))
-    )
-
-
-def _grid(scene: OnGrid) -> str:
-    crs = "no CRS" if scene.crs is None else scene.crs.to_string()
-    origin = (scene.transform.c, scene.transform.f)
-    return f"{scene.width} x {scene.height} px from {origin}, pixel {scene.transform.a:g}, {crs}"

@@ -80,6 +80,24 @@ def share_interval(hits: np.ndarray) -> Interval:
     return interval(drawn / len(hits))
 
 
+def share_difference_interval(first: np.ndarray, second: np.ndarray) -> Interval:
+    """Return the confidence interval of the second's share minus the first's, same landslides.
+
+    Args:
+        first: [N] bool, one a landslide.
+        second: [N] bool, of the same landslides.
+
+    Returns:
+        {low, high}; None with fewer than two landslides, and where all draws would be the same.
+    """
+    gains = np.asarray(second, float) - np.asarray(first, float)
+    if len(gains) < 2 or np.all(gains == gains[0]):
+        return None
+    shares = [(gains == change).mean() for change in (1, -1, 0)]
+    drawn = np.random.default_rng(SEED).multinomial(len(gains), shares, DRAWS)
+    return interval((drawn[:, 0] - drawn[:, 1]) / len(gains))
+
+
 def interval(values: np.ndarray) -> Interval:
     """Return the percentile interval of a statistic's draws [B], NaN = undefined."""
     defined = values[~np.isnan(values)]

@@ -112,6 +112,11 @@ def test_a_map_by_hand(by_hand):
     # Half of the first landslide is found, nothing of what is left of the second.
     assert landslides_of(metrics) == (2, 2, 1)
     assert metrics["landslides"]["found_share"] == 0.5
+    # The first one's IoU with the prediction is 8 / 24.
+    assert metrics["landslides"]["matched"] == 0 and metrics["landslides"]["false_alarms"] == 2
+    assert [row["matched"] for row in metrics["landslides"]["by_iou"]] == [1, 1, 0]
+    assert metrics["landslides"]["area_true_m2"] == pytest.approx(2400)
+    assert metrics["landslides"]["ap"]["ap50"] == 0
     assert metrics["notes"] == ["8 pixels have no prediction and do not count.", FEW_BLOCKS]
     named = {"precision", "miou", "true_found", "at_best_threshold", "average_precision"}
     assert set(metrics["definition"]) >= named
@@ -304,7 +309,10 @@ def test_the_table(by_hand):
     assert table["overall accuracy"] == ["0.728", "0.815"]
     assert table["kappa"] == ["0.222", "0.527"]
     assert lines[17].startswith("average precision 0.")
-    assert lines[18] == "landslides: 2 true, 1 of them found; 2 predicted"
+    assert lines[18] == (
+        "landslides: 2 true, 0 of them matched, 1 covered by half or more; 2 predicted, 2 of them "
+        "false alarms; AP50 0.000"
+    )
     assert lines[19] == "pixels: 92 evaluated, 24 of them true landslide; 8 left out"
 
 
