@@ -6,11 +6,9 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
-from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.windows import Window
-from shapely.geometry import box
 
 from landslide_rcnn.errors import GeoReferenceError, RasterError
 from landslide_rcnn.evaluation import area
@@ -19,47 +17,15 @@ from landslide_rcnn.evaluation.tables import format_table
 from landslide_rcnn.files import OutputExistsError
 from landslide_rcnn.geo.probability import PROBABILITY_KINDS
 from landslide_rcnn.geo.writing import Grid, RasterWriter
+from tests.helpers.map_files import (
+    CRS,
+    TRANSFORM,
+    pixel_box,
+    write_map,
+    write_polygons,
+    write_raster,
+)
 from tests.reference import merging, pixel_metrics
-
-CRS = "EPSG:32648"
-TRANSFORM = Affine(10, 0, 400_000, 0, -10, 3_700_000)
-
-
-def write_raster(path, array, crs=CRS, transform=TRANSFORM, nodata=None):
-    height, width = array.shape
-    profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "nodata": nodata}
-    with rasterio.open(
-        path, "w", dtype=array.dtype, crs=crs, transform=transform, **profile
-    ) as file:
-        file.write(array, 1)
-    return path
-
-
-def pixel_box(top, left, bottom, right):
-    """The map polygon of the pixels [top, bottom) x [left, right)."""
-    x, y = 400_000 + 10 * left, 3_700_000 - 10 * top
-    return box(x, y - 10 * (bottom - top), x + 10 * (right - left), y)
-
-
-def write_map(folder, probability, threshold=0.5, polygons=()):
-    """Write what `evaluate_map` reads of a map."""
-    folder.mkdir(exist_ok=True)
-    probability = probability.astype(np.float32)
-    write_raster(folder / "probability.tif", probability, nodata=np.nan)
-    mask = np.where(np.isnan(probability), 255, probability >= threshold)
-    write_raster(folder / "mask.tif", mask.astype(np.uint8), nodata=255)
-    summary = {"threshold": threshold, "landslides": len(polygons)}
-    (folder / "summary.json").write_text(json.dumps(summary))
-    if polygons:
-        table = gpd.GeoDataFrame({"id": range(len(polygons))}, geometry=list(polygons), crs=CRS)
-        table.to_file(folder / "landslides.gpkg", layer="landslides", driver="GPKG")
-    return folder
-
-
-def write_polygons(path, *polygons, crs=CRS):
-    gpd.GeoDataFrame(geometry=list(polygons), crs=CRS).to_crs(crs).to_file(path)
-    return path
-
 
 FEW_BLOCKS = "Intervals of pixel metrics need two blocks with valid pixels; there are fewer."
 

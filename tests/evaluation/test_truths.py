@@ -13,30 +13,9 @@ from shapely.geometry import box
 from landslide_rcnn.errors import DatasetError, GeoReferenceError
 from landslide_rcnn.evaluation import area
 from landslide_rcnn.evaluation.maps import evaluate_map
+from tests.helpers.map_files import CRS, TRANSFORM, write_map, write_raster
 
-CRS = "EPSG:32648"
-TRANSFORM = Affine(10, 0, 400_000, 0, -10, 3_700_000)
 COUNTS = ("tp", "fp", "fn", "tn")
-
-
-def write_raster(path, array, crs=CRS, transform=TRANSFORM, nodata=None):
-    height, width = array.shape
-    with rasterio.open(
-        path, "w", "GTiff", width, height, 1, crs, transform, array.dtype, nodata=nodata
-    ) as file:
-        file.write(array, 1)
-    return path
-
-
-def write_map(folder, probability, threshold=0.5, tile_px=8):
-    folder.mkdir(exist_ok=True)
-    probability = np.asarray(probability, np.float32)
-    write_raster(folder / "probability.tif", probability, nodata=np.nan)
-    mask = np.where(np.isnan(probability), 255, probability >= threshold).astype(np.uint8)
-    write_raster(folder / "mask.tif", mask, nodata=255)
-    summary = f'{{"threshold": {threshold}, "landslides": 0, "tiles": {{"size": {tile_px}}}}}'
-    (folder / "summary.json").write_text(summary)
-    return folder
 
 
 def counts(metrics):
@@ -51,7 +30,7 @@ def world(tmp_path, rng):
     probability = np.where(truth, 0.8, 0.2)
     wrong = rng.random(truth.shape) < 0.15
     probability[wrong] = 1 - probability[wrong]
-    return write_map(tmp_path / "map", probability), truth, probability >= 0.5
+    return write_map(tmp_path / "map", probability, tile_px=8), truth, probability >= 0.5
 
 
 def judge(folder, truth, **options):
