@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from landslide_rcnn.evaluation.area import Area
 from landslide_rcnn.evaluation.blocks import BlockCounts
+from landslide_rcnn.evaluation.boundaries import BOUNDARY_DEFINITIONS, BoundaryCounter
 from landslide_rcnn.evaluation.grids import ClassesOnGrid
 from landslide_rcnn.evaluation.landslides import DEFINITIONS as LANDSLIDE_DEFINITIONS
 from landslide_rcnn.evaluation.landslides import CountedLandslides, LandslideCounter
@@ -43,6 +44,7 @@ COMPARISON_DEFINITIONS = {
     "where only one of them is right. McNemar 1947",
     "matched": LANDSLIDE_DEFINITIONS["matched"],
     "detection_rate": LANDSLIDE_DEFINITIONS["detection_rate"],
+    **BOUNDARY_DEFINITIONS,
 }
 CAVEAT = (
     "McNemar's test takes pixels for independent, and neighbours are not: its p-value is too "
@@ -77,9 +79,10 @@ def compare_maps(
         progress: Show a bar on stderr.
 
     Returns:
-        What `comparison.json` holds: `pixels`; `metrics` and `landslides`, with the numbers of
-        both, their difference (second minus first) and its interval for each; `mcnemar` of the
-        pixels and of the landslides; `definition` and `notes`. Undefined numbers are None.
+        What `comparison.json` holds: `pixels`; `metrics`, `landslides` and `boundaries`, with the
+        numbers of both, their difference (second minus first) and its interval for each (none of
+        boundaries, which are not counted by block); `mcnemar` of the pixels and of the
+        landslides; `definition` and `notes`. Undefined numbers are None.
 
     Raises:
         RasterError, DatasetError, GeoReferenceError, ConfigError: As `maps.evaluate_map`.
@@ -121,6 +124,8 @@ class _Pair:
         self._landslides = [
             LandslideCounter(align_crs(each.landslides(), grid), grid) for each in (first, second)
         ]
+        self._boundaries = [BoundaryCounter() for _ in range(2)]
+        self._pixel_size_m = grid.pixel_size_m
         self._only_right = [0, 0]
 
     def add(self, window: Window, truth: Truth) -> None:
@@ -132,9 +137,10 @@ class _Pair:
             predicted.append((classes == LANDSLIDE) & valid)
             valid_mask &= valid
         band = truth.read(window, valid_mask)
-        for each, blocks, landslides in zip(predicted, self._blocks, self._landslides, strict=True):
-            blocks.add(window, each, band.truth, band.valid_mask)
-            landslides.add(window, each, band)
+        for index, each in enumerate(predicted):
+            self._blocks[index].add(window, each, band.truth, band.valid_mask)
+            self._landslides[index].add(window, each, band)
+            self._boundaries[index].add(each, band.truth, band.valid_mask)
         differing = (predicted[0] != predicted[1]) & band.valid_mask
         first_right = int(np.count_nonzero(differing & (predicted[0] == band.truth)))
         self._only_right[0] += first_right
@@ -159,6 +165,9 @@ class _Pair:
                 for name in METRICS
             },
             "landslides": _landslide_differences(*landslides),
+            "boundaries": _boundary_differences(
+                *(each.finish(self._pixel_size_m) for each in self._boundaries)
+            ),
             "mcnemar": {"pixels": mcnemar(*self._only_right), "caveat": CAVEAT},
             "intervals": {"method": describe_method(block_count, self._blocks[0].block_px)},
             "definition": COMPARISON_DEFINITIONS,
@@ -172,7 +181,7 @@ class _Pair:
 
 
 def _difference(
-    first: float | None, second: float | None, interval: dict[str, float] | None
+    first: float | None, second: float | None, interval: dict[str, float] | None = None
 ) -> dict[str, Any]:
     undefined = first is None or second is None
     return {
@@ -199,3 +208,13 @@ def _landslide_differences(first: CountedLandslides, second: CountedLandslides) 
         "detection_rate": _difference(*rates, share_difference_interval(one, other)),
         "mcnemar": mcnemar(only_first, only_second),
     }
+
+
+def _boundary_differences(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Return what both say of borders, one number after the other."""
+    f_scores = {
+        f"boundary_f_score_{one['tolerance_px']}px": _difference(one["value"], other["value"])
+        for one, other in zip(first["f_score"], second["f_score"], strict=True)
+    }
+    names = ("boundary_iou", "mean_distance_px", "mean_distance_m", "p95_distance_px")
+    return {**f_scores, **{name: _difference(first[name], second[name]) for name in names}}

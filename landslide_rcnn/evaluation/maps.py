@@ -12,6 +12,7 @@ the trial is exact at each of them.
     results.ResultMap, truth.Truth, area.Area -> blocks.BlockCounts -> metrics, uncertainty
                                               -> pixels.ThresholdSweep -> curves
                                               -> landslides.LandslideCounter
+                                              -> boundaries.BoundaryCounter
                                               -> error_map.ErrorMap
 
 Shape letters: h, w pixels of a band.
@@ -28,6 +29,7 @@ from tqdm import tqdm
 
 from landslide_rcnn.evaluation.area import Area
 from landslide_rcnn.evaluation.blocks import BlockCounts
+from landslide_rcnn.evaluation.boundaries import BOUNDARY_DEFINITIONS, BoundaryCounter
 from landslide_rcnn.evaluation.curves import (
     CURVE_DEFINITIONS,
     PERCENT_NOTE,
@@ -56,6 +58,7 @@ MAP_DEFINITIONS = {
     **DEFINITIONS,
     **CURVE_DEFINITIONS,
     **LANDSLIDE_DEFINITIONS,
+    **BOUNDARY_DEFINITIONS,
     "at_map_threshold": f"the pixels that {MASK_NAME} calls landslide",
     "at_best_threshold": f"the threshold of {PROBABILITY_NAME} with the highest F1 on this very "
     "truth: an upper bound, not a fair estimate",
@@ -93,8 +96,8 @@ def evaluate_map(
     Returns:
         What `metrics.json` holds: `pixels`; `at_map_threshold` and `at_best_threshold` (a
         threshold with the entries of `pixels.metrics_dict`); `curve` and `calibration` (see
-        `curves`); `landslides` (see `landslides`); `intervals` of the numbers at the map's
-        threshold; `definition` and `notes`. Undefined numbers are None.
+        `curves`); `landslides` and `boundaries` (see those modules); `intervals` of the numbers
+        at the map's threshold; `definition` and `notes`. Undefined numbers are None.
 
     Raises:
         RasterError: A file is missing or unreadable.
@@ -136,6 +139,7 @@ class _Judged:
         self._blocks = BlockCounts(area.region, block_px)
         self._sweep = ThresholdSweep(result_map.probability.steps or 1000)
         self._landslides = LandslideCounter(result_map.landslides(), result_map.mask)
+        self._boundaries = BoundaryCounter()
         self._outside = self._without_prediction = self._without_truth = 0
         self.error_map: ErrorMap | None = None
 
@@ -149,6 +153,7 @@ class _Judged:
         self._blocks.add(window, predicted, true, valid_mask)
         self._sweep.add(probability, true, valid_mask)
         self._landslides.add(window, predicted, band)
+        self._boundaries.add(predicted, true, valid_mask)
         self._outside += inside.size - np.count_nonzero(inside)
         self._without_prediction += np.count_nonzero(inside) - np.count_nonzero(with_prediction)
         self._without_truth += np.count_nonzero(with_prediction) - np.count_nonzero(valid_mask)
@@ -167,6 +172,7 @@ class _Judged:
             "curve": precision_recall_curve(self._sweep),
             "calibration": calibration(self._sweep, rounded_down=self._map.in_percent),
             "landslides": landslides.numbers(),
+            "boundaries": self._boundaries.finish(self._map.mask.pixel_size_m),
             "intervals": {
                 **block_intervals(blocks),
                 **landslides.intervals(),

@@ -16,7 +16,7 @@ def format_table(metrics: dict[str, Any]) -> str:
             f"{label:<22}{number(at_map[name]):>15}{interval:>17}{number(at_best[name]):>16}"
         )
     counts, pixels = metrics["landslides"], metrics["pixels"]
-    calibration = metrics["calibration"] or {}
+    calibration, borders = metrics["calibration"] or {}, metrics["boundaries"]
     lines += [
         "",
         f"average precision {number(metrics['curve']['average_precision'])}, expected calibration "
@@ -24,6 +24,12 @@ def format_table(metrics: dict[str, Any]) -> str:
         f"landslides: {counts['true']} true, {counts['matched']} of them matched, "
         f"{counts['true_found']} covered by half or more; {counts['predicted']} predicted, "
         f"{counts['false_alarms']} of them false alarms; AP50 {number(counts['ap']['ap50'])}",
+        "borders: F-score "
+        + ", ".join(
+            f"{number(row['value'])} at {row['tolerance_px']} px" for row in borders["f_score"]
+        )
+        + f"; boundary IoU {number(borders['boundary_iou'])}; mean distance "
+        f"{number(borders['mean_distance_px'])} px",
         f"pixels: {pixels['evaluated']:,} evaluated, {pixels['true_landslide']:,} of them true "
         f"landslide; {pixels['left_out']:,} left out",
         *(f"note: {note}" for note in metrics["notes"]),
@@ -40,7 +46,11 @@ def format_comparison(comparison: dict[str, Any]) -> str:
     """Return the result of `comparison.compare_maps` as a table."""
     lines = [f"{'':<22}{'first':>8}{'second':>8}{'difference':>12}{'95 % interval':>19}"]
     landslides = comparison["landslides"]
-    rows = {**comparison["metrics"], "detection_rate": landslides["detection_rate"]}
+    rows = {
+        **comparison["metrics"],
+        "detection_rate": landslides["detection_rate"],
+        **comparison["boundaries"],
+    }
     for name, row in rows.items():
         label = name.replace("_", " ")
         difference = "-" if row["difference"] is None else f"{row['difference']:+.3f}"

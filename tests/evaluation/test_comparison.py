@@ -59,6 +59,11 @@ def test_by_hand(by_hand):
     assert landslides["detection_rate"]["difference"] == 0.5
     assert landslides["mcnemar"]["only_second_right"] == 1
     assert landslides["mcnemar"]["p_value"] == 1
+    borders = found["boundaries"]
+    # 12 border pixels of the upper one, of 24 true ones: precision 1, recall 1/2.
+    assert borders["boundary_f_score_1px"]["first"] == pytest.approx(2 / 3)
+    # The false pixel is a border of its own.
+    assert borders["boundary_f_score_1px"]["second"] == pytest.approx(2 * 24 / 25 / (1 + 24 / 25))
     assert "25 blocks of 4 x 4 pixels" in found["intervals"]["method"]
     assert set(found["metrics"]) == set(METRICS) <= set(found["definition"])
 
@@ -135,9 +140,10 @@ def test_files_and_mistakes(by_hand, tmp_path):
 
 def test_the_table(by_hand):
     lines = format_comparison(compare(*by_hand)).splitlines()
-    rows = {line[:22].strip(): line[22:].split() for line in lines[:16]}
+    rows = {line[:22].strip(): line[22:].split() for line in lines[:23]}
     assert rows["recall"][:3] == ["0.500", "1.000", "+0.500"]
     assert rows["precision"][:3] == ["1.000", "0.970", "-0.030"]
+    assert rows["boundary f score 1px"][:3] == ["0.667", "0.980", "+0.313"]
     assert rows["detection rate"][:3] == ["0.500", "1.000", "+0.500"]
     text = "\n".join(lines)
     assert "1 only the first has right, 16 only the second (McNemar p = 0.00027)" in text

@@ -13,7 +13,14 @@ from shapely.geometry import box
 from landslide_rcnn.errors import DatasetError, GeoReferenceError
 from landslide_rcnn.evaluation import area
 from landslide_rcnn.evaluation.maps import evaluate_map
-from tests.helpers.map_files import CRS, TRANSFORM, write_map, write_raster
+from tests.helpers.map_files import (
+    CRS,
+    TRANSFORM,
+    pixel_box,
+    write_map,
+    write_polygons,
+    write_raster,
+)
 
 COUNTS = ("tp", "fp", "fn", "tn")
 
@@ -189,6 +196,9 @@ class TestExtremes:
             assert scores[name] is None
         assert found["curve"]["average_precision"] == (1.0 if true else None)
         assert found["landslides"]["found_share"] == (float(predicted) if true else None)
+        assert found["landslides"]["ap"]["ap50"] == (0.0 if true else None)  # no polygons
+        assert found["boundaries"]["mean_distance_px"] is None
+        assert found["boundaries"]["f_score"][0]["value"] is None
         error = found["calibration"]["expected_calibration_error"]
         assert error == pytest.approx(0.1 if predicted == true else 0.9)
         assert found["intervals"]["found_share"] is None
@@ -213,6 +223,25 @@ def test_intervals_come_from_blocks_of_the_tile_size(world, tmp_path):
         interval = found["intervals"][name]
         assert interval["low"] < scores[name] < interval["high"]
     assert "12 blocks of 12 x 12 pixels" in judge(folder, path, block_px=12)["intervals"]["method"]
+
+
+def test_a_map_without_an_error(tmp_path):
+    truth = np.zeros((30, 30), bool)
+    truth[3:9, 4:12] = truth[15:27, 16:20] = True
+    polygons = [pixel_box(3, 4, 9, 12), pixel_box(15, 16, 27, 20)]
+    folder = write_map(tmp_path / "map", truth * 0.7, polygons=polygons, tile_px=10)
+    found = judge(folder, write_polygons(tmp_path / "truth.gpkg", *polygons))
+    assert found["at_map_threshold"]["f1"] == found["at_map_threshold"]["kappa"] == 1
+    assert found["landslides"]["matched"] == found["landslides"]["true"] == 2
+    assert found["landslides"]["area_error"] == 0
+    assert found["landslides"]["area_true_m2"] == pytest.approx(9600)
+    assert found["landslides"]["ap"]["ap"] == 1 and found["landslides"]["ap"]["ap_large"] is None
+    borders = found["boundaries"]
+    assert borders["boundary_iou"] == 1 and borders["mean_distance_px"] == 0
+    assert [row["value"] for row in borders["f_score"]] == [1, 1, 1]
+    assert [row["tolerance_m"] for row in borders["f_score"]] == pytest.approx([10, 20, 40])
+    # Two of two landslides found: draws of them show no uncertainty.
+    assert found["intervals"]["detection_rate"] is None
 
 
 def test_everything_is_the_same_in_bands_of_any_height(world, tmp_path, monkeypatch):
