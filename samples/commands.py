@@ -148,19 +148,13 @@ def sample_commands(
     @one_line_errors
     def evaluate(data, weights, variant, part) -> None:
         """Judge weights on a part, at the threshold that their card carries."""
-        from landslide_rcnn.evaluation.datasets import sweep_dataset
-        from landslide_rcnn.evaluation.pixels import metrics_dict
+        from landslide_rcnn.evaluation.datasets import evaluate_dataset
         from landslide_rcnn.loading import load_model
 
         path = weights or default_output(variant) / "model.weights.h5"
         model, card = load_model(path)
-        sweep = sweep_dataset(model, open_part(data, part, Config(**card.config)))
-        metrics = metrics_dict(sweep.confusion_at(card.threshold))
-        metrics["threshold"] = card.threshold
-        best = sweep.best_threshold()
-        metrics["best_threshold"] = best
-        metrics["f1_at_best_threshold"] = sweep.confusion_at(best).f1 if best else None
-        del metrics["definition"]
+        dataset = open_part(data, part, Config(**card.config))
+        metrics = evaluate_dataset(model, dataset, card.threshold)
         click.echo(json.dumps(metrics, indent=2))
 
     return group
