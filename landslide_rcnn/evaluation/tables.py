@@ -73,10 +73,11 @@ def format_comparison(comparison: dict[str, Any]) -> str:
 
 
 def _discordance(test: dict[str, Any]) -> str:
-    p_value = "-" if test["p_value"] is None else f"{test['p_value']:.2g}"
+    value = test["p_value"]
+    p_value = "-" if value is None else "< 1e-9" if value < 1e-9 else f"= {value:.2g}"
     return (
         f"{test['only_first_right']:,} only the first has right, {test['only_second_right']:,} "
-        f"only the second (McNemar p = {p_value})"
+        f"only the second (McNemar p {p_value})"
     )
 
 
