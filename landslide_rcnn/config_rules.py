@@ -8,7 +8,7 @@ import numpy as np
 from landslide_rcnn.errors import ConfigError
 from landslide_rcnn.nn.semantic.registry import ARCHITECTURES
 
-BACKBONES = ("resnet26", "resnet50", "resnet101", "resnext50", "resnext101")
+BACKBONES = ("resnet14_thin", "resnet26", "resnet50", "resnet101", "resnext50", "resnext101")
 CHOICES = {
     "ARCHITECTURE": ("mask_rcnn", *ARCHITECTURES),
     "BACKBONE_STYLE": ("torchvision", "keras", "matterport"),

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "landslide_rcnn"
 
 # Each room, and the rooms that it may import besides itself.
 BASE = {
-    *("errors", "files", "prediction", "versions", "startup"),
+    *("errors", "files", "prediction", "versions", "startup", "palette"),
     *("config", "config_rules", "experiments"),
 }
 ALLOWED = {
@@ -19,6 +19,7 @@ ALLOWED = {
     "files": {"errors"},
     "prediction": set(),
     "versions": set(),
+    "palette": set(),
     "config": {"errors", "config_rules", "nn"},
     "config_rules": {"errors", "nn"},
     "experiments": {"errors", "config"},

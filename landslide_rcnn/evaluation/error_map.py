@@ -21,6 +21,7 @@ from landslide_rcnn.geo.cog import write_cog
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.source import overview_size
 from landslide_rcnn.geo.writing import RasterWriter
+from landslide_rcnn.palette import CORRECT_COLOR, FALSE_COLOR, MISSED_COLOR
 
 ERROR_MAP_NAME, ERROR_PICTURE_NAME = "error_map.tif", "error_map.png"
 PICTURE_MAX_SIZE = 2048  # pixels of the longer side
@@ -28,7 +29,6 @@ PICTURE_MAX_SIZE = 2048  # pixels of the longer side
 # What the pixels of the raster are.
 BACKGROUND, CORRECT, MISSED, FALSE, NOT_JUDGED = 0, 1, 2, 3, 255
 
-CORRECT_COLOR, MISSED_COLOR, FALSE_COLOR = "#35c46a", "#ef3b3b", "#3b82f6"
 # (red, green, blue, alpha); a TIFF's colours have no alpha.
 ERROR_COLORS = {
     BACKGROUND: (255, 255, 255, 0),

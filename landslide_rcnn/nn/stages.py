@@ -13,10 +13,12 @@ import keras
 from keras import ops
 
 from landslide_rcnn.errors import RegistryError
+from landslide_rcnn.nn.heads import own_class_masks
 from landslide_rcnn.nn.ops.boxes import clip_boxes, decode_boxes
 from landslide_rcnn.nn.ops.matching import take_rows
 from landslide_rcnn.nn.ops.nms import nms
 from landslide_rcnn.nn.ops.packing import flatten_rows
+from landslide_rcnn.nn.ops.sobel import sobel
 from landslide_rcnn.nn.proposals import refine_detections
 
 
@@ -137,6 +139,16 @@ class Forward:
             boxes,
         )
 
+    @cached_property
+    def mask_edges(self):
+        """Sobel responses of the detections' own masks, [B, D, h - 2, w - 2, (y, x)].
+
+        What the edge loss compares with the true mask's; see `nn.losses`.
+        """
+        class_ids = ops.cast(flatten_rows(self.detections[..., 4:5])[:, 0], "int32")
+        masks = ops.sigmoid(own_class_masks(flatten_rows(self.mask_head), class_ids))
+        return self._by_image(sobel(masks), self.detections)
+
     def cuts(self, head: str):
         """What a head reads: [B, R, 7, 7, C] of proposals, [B, D, 14, 14, C] of detections."""
         s = self.network.settings
@@ -196,6 +208,7 @@ STAGES: dict[str, Callable[[Forward], Any]] = {
     "mrcnn_detection": lambda f: f.detections,
     "roi_align_mask": lambda f: f.cuts("mask_head"),
     "mrcnn_mask": lambda f: ops.sigmoid(f.mask_head),
+    "mrcnn_mask_edges": lambda f: f.mask_edges,
 }
 _OTHER_NAMES = {"proposals": "ROI", "rpn_rois": "ROI", "detections": "mrcnn_detection"}
 

@@ -13,20 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from landslide_rcnn.errors import DatasetError
-from landslide_rcnn.visualize.maps import (
-    CORRECT_COLOR,
-    FALSE_COLOR,
-    INK_COLOR,
-    MISSED_COLOR,
-    PAPER_COLOR,
-    QUIET_COLOR,
-)
+from landslide_rcnn.palette import INK_COLOR, PAPER_COLOR, QUIET_COLOR, SERIES_COLORS
+from landslide_rcnn.visualize.canvas import new_figure
 
-# Of lines on paper, told apart by colour-blind readers as well: lightness differs too.
-LINE_COLORS = (
-    *(FALSE_COLOR, MISSED_COLOR, CORRECT_COLOR),
-    *("#6d28d9", "#d97706", "#0f766e", "#be185d", "#64748b"),
-)
 LOG_FROM = 10.0  # a panel whose values span more than this factor has a log axis
 VALIDATION_NAMES = {
     "val_f1": "F1",
@@ -60,7 +49,7 @@ def training_curves(
     Raises:
         DatasetError: A file holds no epoch.
     """
-    figure = Figure(figsize=(13.2, 4.4), facecolor=PAPER_COLOR, layout="constrained")
+    figure = new_figure(13.2, 4.4, layout="constrained")
     panels = figure.subplots(1, 3, gridspec_kw={"width_ratios": (5, 5, 3)})
     if isinstance(runs, Mapping):
         histories = {name: read_history(path) for name, path in runs.items()}
@@ -201,4 +190,4 @@ def _loss_label(name: str) -> str:
 
 def _colors(count: int) -> list[str]:
     """Return a colour a line; after the last one they begin again."""
-    return [LINE_COLORS[index % len(LINE_COLORS)] for index in range(count)]
+    return [SERIES_COLORS[index % len(SERIES_COLORS)] for index in range(count)]

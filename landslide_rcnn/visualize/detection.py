@@ -6,16 +6,16 @@ R rois; h, w pixels of a mask.
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb as color_of
 from matplotlib.figure import Figure
 
 from landslide_rcnn.data.masks import unmold_mask
 from landslide_rcnn.evaluation.instances import compute_matches
+from landslide_rcnn.palette import PREDICTION_COLOR, SERIES_COLORS, TRUTH_COLOR
+from landslide_rcnn.visualize.canvas import on_axes, size_for, start_chart
 from landslide_rcnn.visualize.instances import display_instances, draw_boxes
-
-TRUE_COLOR, FOUND_COLOR = (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)
 
 
 def display_differences(
@@ -35,7 +35,7 @@ def display_differences(
     iou_threshold: float = 0.5,
     score_threshold: float = 0.5,
 ) -> Figure:
-    """Draw true instances (green) and detections (red) on their image.
+    """Draw true instances (yellow) and detections (cyan) on their image.
 
     A detection's caption is its score, and its IoU with the instance that it is matched with or,
     without one, that it overlaps most.
@@ -74,12 +74,13 @@ def display_differences(
         np.concatenate([gt_mask, pred_mask], axis=-1),
         np.concatenate([gt_class_id, pred_class_id]).astype(int),
         class_names,
+        figsize=size_for(image, 16),
         ax=ax,
         show_mask=show_mask,
         show_bbox=show_box,
-        colors=[TRUE_COLOR] * len(gt_box) + [FOUND_COLOR] * len(pred_box),
+        colors=[color_of(TRUTH_COLOR)] * len(gt_box) + [color_of(PREDICTION_COLOR)] * len(pred_box),
         captions=captions,
-        title=title or "Truth (green) and detections (red); captions: score / IoU",
+        title=title or "Truth (yellow) and detections (cyan); captions: score / IoU",
     )
 
 
@@ -126,15 +127,10 @@ def draw_rois(
 
 def plot_precision_recall(AP: float, precisions: np.ndarray, recalls: np.ndarray) -> Figure:  # noqa: N803
     """Draw the precision-recall curve of `compute_ap`'s results."""
-    figure, axes = plt.subplots(figsize=(6, 5))
-    axes.plot(recalls, precisions, drawstyle="steps-pre")
-    axes.set(
-        title=f"Precision-recall curve. AP@50 = {AP:.3f}",
-        xlabel="recall",
-        ylabel="precision",
-        xlim=(0, 1.1),
-        ylim=(0, 1.1),
-    )
+    figure, axes = on_axes(None, (6, 5))
+    start_chart(axes, f"Precision-recall curve. AP@50 = {AP:.3f}", "recall", "precision")
+    axes.plot(recalls, precisions, drawstyle="steps-pre", color=SERIES_COLORS[0], lw=2)
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
     return figure
 
 
@@ -158,7 +154,7 @@ def plot_overlaps(
     """
     gt_class_ids = np.asarray(gt_class_ids)[np.asarray(gt_class_ids) != 0]
     count, gt_count = len(pred_class_ids), len(gt_class_ids)
-    figure, axes = plt.subplots(figsize=(max(4, gt_count * 0.8 + 2), max(3, count * 0.5 + 2)))
+    figure, axes = on_axes(None, (max(4, gt_count * 0.8 + 2), max(3, count * 0.5 + 2)))
     axes.imshow(np.asarray(overlaps)[:, :gt_count], "Blues", vmin=0, vmax=1, aspect="auto")
     axes.set_yticks(
         range(count),
@@ -173,5 +169,4 @@ def plot_overlaps(
             color = "white" if iou > 0.5 else "black"
             axes.text(j, i, f"{iou:.3f}\n{text}", ha="center", va="center", fontsize=9, color=color)
     axes.set(xlabel="truth", ylabel="detections")
-    figure.tight_layout()
     return figure

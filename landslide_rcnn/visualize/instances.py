@@ -7,7 +7,6 @@ import colorsys
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
@@ -19,6 +18,7 @@ from matplotlib.patches import Rectangle
 from skimage.measure import find_contours
 
 from landslide_rcnn.errors import ShapeError
+from landslide_rcnn.visualize.canvas import new_figure, on_axes, size_for
 
 
 def display_images(
@@ -41,7 +41,10 @@ def display_images(
     """
     titles = titles if titles is not None else [""] * len(images)
     rows = max(1, -(-len(images) // cols))
-    figure, grid = plt.subplots(rows, cols, figsize=(14, 14 * rows / cols), squeeze=False)
+    cell = min(14 / cols, 3.5)  # inches
+    tallest = max((np.shape(image)[0] / np.shape(image)[1] for image in images), default=1.0)
+    figure = new_figure(cell * cols, (cell * tallest + 0.3) * rows, layout="constrained")
+    grid = figure.subplots(rows, cols, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
     for axes, image, title in zip(grid.flat, images, titles, strict=False):
@@ -123,7 +126,7 @@ def display_instances(
             f"{np.shape(boxes)}, masks {np.shape(masks)}, class_ids {np.shape(class_ids)}. "
             "Give masks as [H, W, N]."
         )
-    figure, ax = (ax.figure, ax) if ax is not None else plt.subplots(figsize=figsize)
+    figure, ax = on_axes(ax, figsize)
     colors = colors if colors is not None else random_colors(count)
     picture = to_rgb(image).copy()
     for index in range(count):
@@ -136,7 +139,8 @@ def display_instances(
         caption = captions[index] if captions is not None else class_names[class_ids[index]]
         if captions is None and scores is not None:
             caption = f"{caption} {scores[index]:.3f}"
-        ax.text(x1, y1 + 8, caption, color="w", size=11, backgroundcolor="none")
+        casing = [patheffects.withStroke(linewidth=2.5, foreground="#000000b0")]
+        ax.text(x1, y1 + 8, caption, color="w", size=11, path_effects=casing)
         if show_mask:
             picture = apply_mask(picture, mask, color)
         draw_outlines(ax, mask, color, width=1.5)
@@ -231,7 +235,7 @@ def draw_boxes(
             "draw_boxes needs boxes. Received: boxes=None, refined_boxes=None. Give one of them."
         )
     count = len(boxes if boxes is not None else refined_boxes)
-    figure, ax = (ax.figure, ax) if ax is not None else plt.subplots(figsize=(12, 12))
+    figure, ax = on_axes(ax, size_for(image, 12))
     picture = to_rgb(image).copy()
     for i, own_color in enumerate(random_colors(count)):
         color, line, alpha = _VISIBILITIES[2 if visibilities is None else int(visibilities[i])]

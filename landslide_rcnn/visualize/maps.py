@@ -5,29 +5,44 @@ Shape letters: H, W pixels.
 
 from collections.abc import Mapping
 
-import cv2
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import to_rgb as color_of
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from landslide_rcnn.errors import ShapeError
-from landslide_rcnn.evaluation.error_map import CORRECT_COLOR, FALSE_COLOR, MISSED_COLOR
+from landslide_rcnn.palette import (
+    CORRECT_COLOR,
+    FALSE_COLOR,
+    INK_COLOR,
+    MISSED_COLOR,
+    NODATA_COLOR,
+    PREDICTION_COLOR,
+    QUIET_COLOR,
+    TRUTH_COLOR,
+)
+from landslide_rcnn.visualize.canvas import (
+    MAX_PANEL_PIXELS,
+    PROBABILITY_COLORS,
+    draw_legend,
+    new_figure,
+    quiet,
+    start_panel,
+    thin,
+    thinning,
+)
 from landslide_rcnn.visualize.instances import apply_mask, draw_outlines
 
-# Colours of the map: outlines that stay visible on rock, soil and forest.
-TRUTH_COLOR = "#ffd83d"
-PREDICTION_COLOR = "#3fe0ff"
-PAPER_COLOR, INK_COLOR, QUIET_COLOR = "#fbfaf7", "#22262b", "#6c737c"
-
-MAX_PANEL_PIXELS = 1400  # larger maps are thinned out for drawing
 PANEL_INCHES = 5.2  # the longer side of a panel of a map
 MIN_PANEL_WIDTH_INCHES = 3.6  # three of them leave room for the heading
-PROBABILITY_COLORS = LinearSegmentedColormap.from_list(
-    "probability", ["#3b0f6f", "#b5367a", "#fb8861", "#fcfdbf"]
+# What a pixel of a prediction is, beside its colour and its name in legends.
+VERDICTS = (
+    (lambda truth, predicted: truth & predicted, CORRECT_COLOR, "correct"),
+    (lambda truth, predicted: truth & ~predicted, MISSED_COLOR, "missed"),
+    (lambda truth, predicted: ~truth & predicted, FALSE_COLOR, "false"),
 )
 
 
@@ -66,15 +81,15 @@ def map_figure(
             "The layers of a map must have one height and width. Received: rgb, truth, "
             f"probability, predicted of {shapes}. Cut them by one window."
         )
-    step = -(-max(shapes[0]) // MAX_PANEL_PIXELS)
-    rgb, probability = _thin(rgb, step), _thin(np.asarray(probability, np.float32), step)
-    truth, predicted = (_thin(np.asarray(m, np.uint8), step) > 0 for m in (truth, predicted))
+    step = thinning(shapes[0], MAX_PANEL_PIXELS)
+    rgb, probability = thin(rgb, step), thin(np.asarray(probability, np.float32), step)
+    truth, predicted = (thin(np.asarray(m, np.uint8), step) > 0 for m in (truth, predicted))
 
     height, width = rgb.shape[:2]
     panel_width = max(PANEL_INCHES * min(1.0, width / height), MIN_PANEL_WIDTH_INCHES)
     panel = panel_width, panel_width * height / width  # inches
     size = 3 * panel[0] + 0.9, panel[1] + 0.5 + 1.1  # with the margins, foot and heading
-    figure = Figure(figsize=size, facecolor=PAPER_COLOR)
+    figure = new_figure(*size)
     axes = [
         figure.add_axes(
             (
@@ -87,7 +102,7 @@ def map_figure(
         for index in range(3)
     ]
     _draw_truth_panel(axes[0], rgb, truth)
-    _draw_scale_bar(axes[0], None if pixel_size_m is None else pixel_size_m * step, step)
+    draw_scale_bar(axes[0], None if pixel_size_m is None else pixel_size_m * step, step)
     _draw_prediction_panel(axes[1], rgb, probability, predicted)
     _draw_error_panel(axes[2], rgb, truth, predicted)
     _draw_heading(figure, title, subtitle, metrics or {})
@@ -95,20 +110,20 @@ def map_figure(
 
 
 def _draw_truth_panel(axes: Axes, rgb: np.ndarray, truth: np.ndarray) -> None:
-    _start_panel(axes, "Scene and mapped landslides", rgb)
+    start_panel(axes, "Scene and mapped landslides", rgb)
     draw_outlines(axes, truth, TRUTH_COLOR)
-    _draw_legend(axes, [Line2D([], [], color=TRUTH_COLOR, lw=2.5, label="landslide (truth)")])
+    draw_legend(axes, [Line2D([], [], color=TRUTH_COLOR, lw=2.5, label="landslide (truth)")])
 
 
 def _draw_prediction_panel(
     axes: Axes, rgb: np.ndarray, probability: np.ndarray, predicted: np.ndarray
 ) -> None:
-    _start_panel(axes, "Predicted probability and outlines", _quiet(rgb, 0.75))
+    start_panel(axes, "Predicted probability and outlines", quiet(rgb, 0.75))
     overlay = PROBABILITY_COLORS(probability)
     overlay[..., 3] = 0.8 * np.clip(probability, 0, 1) ** 0.5
     axes.imshow(overlay, interpolation="nearest")
     draw_outlines(axes, predicted, PREDICTION_COLOR)
-    _draw_legend(axes, [Line2D([], [], color=PREDICTION_COLOR, lw=2.5, label="predicted")])
+    draw_legend(axes, [Line2D([], [], color=PREDICTION_COLOR, lw=2.5, label="predicted")])
     # In the margin below the panel's right half, in line with the legend.
     figure = axes.figure
     inch_x, inch_y = 1 / figure.get_size_inches()
@@ -126,17 +141,38 @@ def _draw_prediction_panel(
 def _draw_error_panel(
     axes: Axes, rgb: np.ndarray, truth: np.ndarray, predicted: np.ndarray
 ) -> None:
-    picture = _quiet(rgb, 0.0)
-    verdicts = (
-        (truth & predicted, CORRECT_COLOR, "correct"),
-        (truth & ~predicted, MISSED_COLOR, "missed"),
-        (~truth & predicted, FALSE_COLOR, "false"),
-    )
-    for mask, color, _ in verdicts:
-        rgb_color = tuple(int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
-        picture = apply_mask(picture, mask, rgb_color, alpha=0.72)
-    _start_panel(axes, "Where it is right and where it errs", picture)
-    _draw_legend(axes, [Patch(facecolor=color, label=label) for _, color, label in verdicts])
+    start_panel(axes, "Where it is right and where it errs", verdict_picture(rgb, truth, predicted))
+    draw_legend(axes, verdict_handles())
+
+
+def verdict_picture(
+    rgb: np.ndarray,
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    valid_mask: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return a pale picture with each pixel's verdict: green correct, red missed, blue false.
+
+    Args:
+        rgb: [H, W, 3] uint8.
+        truth: [H, W] bool.
+        predicted: [H, W] bool.
+        valid_mask: [H, W] bool; pixels that are not valid become plain grey. None: all are.
+
+    Returns:
+        [H, W, 3] uint8.
+    """
+    picture = quiet(rgb, 0.0)
+    for is_so, color, _ in VERDICTS:
+        picture = apply_mask(picture, is_so(truth, predicted), color_of(color), alpha=0.72)
+    if valid_mask is not None:
+        picture[~valid_mask] = np.rint(np.array(color_of(NODATA_COLOR)) * 255)
+    return picture
+
+
+def verdict_handles() -> list[Patch]:
+    """Return the verdicts' entries of a legend."""
+    return [Patch(facecolor=color, label=label) for _, color, label in VERDICTS]
 
 
 def _draw_heading(
@@ -161,23 +197,7 @@ def _draw_heading(
         )
 
 
-def _start_panel(axes: Axes, title: str, picture: np.ndarray) -> None:
-    axes.imshow(picture)
-    axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set(color=INK_COLOR, linewidth=0.6)
-    axes.set_title(title, fontsize=11, color=INK_COLOR, loc="left", pad=6)
-
-
-def _draw_legend(axes: Axes, handles: list) -> None:
-    axes.legend(
-        handles=handles, loc="upper left", bbox_to_anchor=(-0.01, -0.005), frameon=False,
-        ncols=len(handles), fontsize=9.5, labelcolor=INK_COLOR, handlelength=1.4,
-        columnspacing=1.2, borderaxespad=0.3,
-    )  # fmt: skip
-
-
-def _draw_scale_bar(axes: Axes, pixel_size_m: float | None, step: int) -> None:
+def draw_scale_bar(axes: Axes, pixel_size_m: float | None, step: int) -> None:
     """Draw a bar of a round length, at most a quarter of the panel.
 
     `pixel_size_m` is the metres of a drawn pixel; without it the bar is in pixels of the scene,
@@ -199,23 +219,6 @@ def _draw_scale_bar(axes: Axes, pixel_size_m: float | None, step: int) -> None:
         label, (x, y), (0, 5), textcoords="offset points", color="white", fontsize=10,
         weight="bold", path_effects=[patheffects.withStroke(linewidth=3, foreground="#000000b0")],
     )  # fmt: skip
-
-
-def _quiet(rgb: np.ndarray, saturation: float) -> np.ndarray:
-    """Return a paler picture, so that colours laid over it stand out."""
-    grey = rgb.mean(axis=-1, keepdims=True)
-    mixed = grey + saturation * (rgb - grey)
-    return np.clip(40 + 0.75 * mixed, 0, 255).astype(np.uint8)
-
-
-def _thin(array: np.ndarray, step: int) -> np.ndarray:
-    """Return every `step`-th pixel; of pictures and probabilities the mean around it."""
-    if step == 1:
-        return array
-    if array.dtype == np.uint8 and array.ndim == 2:
-        return array[::step, ::step]
-    height, width = -(-array.shape[0] // step), -(-array.shape[1] // step)
-    return cv2.resize(array, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def _round_down(length: float) -> float:

@@ -102,6 +102,7 @@ class TestStages:
             "ROI": (2, 20, 4), "roi_align_classifier": (2, 20, 7, 7, 16),
             "mrcnn_class": (2, 20, 3), "mrcnn_bbox": (2, 20, 3, 4), "mrcnn_detection": (2, 5, 6),
             "roi_align_mask": (2, 5, 14, 14, 16), "mrcnn_mask": (2, 5, 28, 28, 3),
+            "mrcnn_mask_edges": (2, 5, 26, 26, 2),
         }  # fmt: skip
         assert {name: shapes[name] for name in expected} == expected
         assert "mrcnn_detection" in capsys.readouterr().out
@@ -127,6 +128,16 @@ class TestStages:
         best = r["mrcnn_detection"][0, 0]
         scores = r["mrcnn_class"][0]
         assert best[5] == pytest.approx(scores[:, int(best[4])].max(), abs=1e-5)
+
+    def test_edges_are_those_of_the_detections_own_masks(self, model, images):
+        r = model.run_graph(images, ["mrcnn_detection", "mrcnn_mask", "mrcnn_mask_edges"])
+        class_id = int(r["mrcnn_detection"][1, 0, 4])
+        mask = r["mrcnn_mask"][1, 0, :, :, class_id]
+        # The column of pixels above less the one below, the middle twice: a step answers with 4.
+        rows = mask[:-2] - mask[2:]
+        expected = rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]
+        assert class_id > 0 and np.abs(expected).max() > 1e-4
+        np.testing.assert_allclose(r["mrcnn_mask_edges"][1, 0, :, :, 0], expected, atol=1e-5)
 
     def test_a_notebook_fetches_them_by_layer_and_by_ancestor(self, model, images):
         k = model.keras_model

@@ -62,6 +62,15 @@ class TestBackbones:
             "C5": (2, 2, 4, 2048),
         }
 
+    def test_the_thin_one_has_a_quarter_of_the_channels_and_one_block_a_stage(self):
+        thin = build_resnet("resnet14_thin")
+        levels = thin(np.zeros((1, 64, 64, 3)))
+        assert [levels[f"C{i}"].shape[-1] for i in range(2, 6)] == [64, 128, 256, 512]
+        layers = leaf_layers(thin)
+        assert layers["res5a_branch2b"].filters == 128 and "res5b_branch2a" not in layers
+        # The stem's, and a block's two, beside the shortcut's.
+        assert sum(name.startswith(("conv", "res")) for name in layers) == 1 + 4 * 4
+
     def test_styles_place_stride_and_bias_where_they_should(self):
         ours = leaf_layers(build_resnet("resnet26"))
         matterports = leaf_layers(build_resnet("resnet26", style="matterport"))

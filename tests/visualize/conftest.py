@@ -1,4 +1,4 @@
-"""Figures are drawn without a screen, and showing one fails the test."""
+"""Figures are drawn without a screen and outside pyplot; showing one fails the test."""
 
 import matplotlib
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb as color_of
 
-from landslide_rcnn import visualize
+from landslide_rcnn import palette, visualize
 from landslide_rcnn.data.masks import extract_bboxes
 
 NAMES = ["BG", "slide", "flow"]
@@ -27,7 +28,8 @@ def test_differences_are_captioned_by_score_and_overlap():
     # Truth has no caption; detections follow, the best first.
     assert [t.get_text() for t in axes.texts] == ["", "", "0.90 / 0.60", "0.70 / 0.00"]
     colors = [patch.get_edgecolor()[:3] for patch in axes.patches]
-    assert colors == [(0, 1, 0)] * 2 + [(1, 0, 0)] * 2
+    yellow, cyan = color_of(palette.TRUTH_COLOR), color_of(palette.PREDICTION_COLOR)
+    assert colors == [yellow] * 2 + [cyan] * 2
     assert axes.patches[2].get_bbox().bounds == (0.5, -0.5, 4, 4)
     assert "score / IoU" in axes.get_title()
 
@@ -66,7 +68,7 @@ def test_rois_show_what_is_positive():
 def test_precision_recall_curve():
     figure = visualize.plot_precision_recall(0.75, [1, 1, 0.5, 0], [0, 0.5, 1, 1])
     (axes,) = figure.axes
-    assert axes.get_title() == "Precision-recall curve. AP@50 = 0.750"
+    assert axes.get_title(loc="left") == "Precision-recall curve. AP@50 = 0.750"
     assert axes.lines[0].get_xydata().tolist() == [[0, 1], [0.5, 1], [1, 0.5], [1, 0]]
 
 

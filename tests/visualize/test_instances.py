@@ -45,6 +45,16 @@ def test_display_images():
     assert figure.axes[1].images[0].cmap.name == "gray"
 
 
+def test_figures_are_as_large_as_what_is_drawn():
+    wide = visualize.display_images([np.zeros((10, 40))] * 3, cols=2)
+    assert wide.get_size_inches().tolist() == [7, 2 * (3.5 / 4 + 0.3)]
+    boxes = np.array([[0, 0, 8, 8]])
+    small = visualize.draw_boxes(np.zeros((64, 128, 3), np.uint8), boxes)
+    assert small.get_size_inches().tolist() == [5.5, 2.75]
+    large = visualize.draw_boxes(np.zeros((900, 600, 3), np.uint8), boxes)
+    assert large.get_size_inches().tolist() == [8, 12]
+
+
 def test_display_instances():
     masks = np.zeros((20, 30, 3), bool)
     masks[2:8, 3:9, 0] = masks[10:18, 10:20, 1] = True

@@ -21,14 +21,16 @@ from landslide_rcnn.nn.matrix_conv import MatrixConv2D
 
 @dataclass(frozen=True)
 class Variant:
-    """Blocks of the four stages, groups of the 3 x 3 convolutions, channels of one group."""
+    """Blocks of the four stages, groups of the 3 x 3 convolutions, channels of one group, of C2."""
 
     blocks: tuple[int, int, int, int]
     groups: int = 1
     group_width: int = 64
+    width: int = 256
 
 
 VARIANTS = {
+    "resnet14_thin": Variant((1, 1, 1, 1), group_width=16, width=64),  # for trying things out
     "resnet26": Variant((2, 2, 2, 2)),
     "resnet50": Variant((3, 4, 6, 3)),
     "resnet101": Variant((3, 4, 23, 3)),
@@ -85,7 +87,8 @@ def build_resnet(
 
     Returns:
         A model from [B, H, W, channels] to {"C2": [B, H/4, W/4, 256], "C3": [.., 512], "C4":
-        [.., 1024], "C5": [B, H/32, W/32, 2048]}, or to logits [B, classes].
+        [.., 1024], "C5": [B, H/32, W/32, 2048]}, or to logits [B, classes]; "resnet14_thin" has a
+        quarter of the channels.
 
     Raises:
         RegistryError: `name` or `style` is not in its table, or a ResNeXt is to be dilated.
@@ -132,7 +135,7 @@ class _Bottleneck:
         self.variant, self.style, self.batch_statistics = variant, style, batch_statistics
 
     def __call__(self, x, stage: int, letter: str, first: bool, at: tuple[int, int, int]):
-        out = 256 * 2 ** (stage - 2)
+        out = self.variant.width * 2 ** (stage - 2)
         width = self.variant.groups * self.variant.group_width * 2 ** (stage - 2)
         stride, dilation_before, dilation = at
         stride = stride if first and stage > 2 else 1
