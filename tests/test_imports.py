@@ -43,9 +43,10 @@ ALLOWED = {
     "inference": BASE | {"geo", "data"},
     "evaluation": BASE | {"geo", "data", "boxes", "inference"},
     "visualize": BASE | {"geo", "data", "inference", "evaluation"},
+    "report": BASE | {"geo", "inference", "evaluation", "visualize"},
     "workflows": BASE
     | {"geo", "data", "nn", "weights", "building", "training", "face", "loading"}
-    | {"inference", "evaluation", "visualize"},
+    | {"inference", "evaluation", "visualize", "report"},
     "utils": BASE | {"boxes", "data", "weights", "evaluation", "matterport"},
     "cli": BASE | {"geo", "data", "inference", "evaluation", "workflows"},
 }
@@ -90,7 +91,7 @@ def test_importing_does_not_load_tensorflow(module):
 
 COMMANDS = (
     *("", "demo", "dataset", "factors", "tile", "split"),
-    *("train", "models", "detect", "fuse", "evaluate", "compare"),
+    *("train", "models", "detect", "fuse", "evaluate", "compare", "report"),
 )
 
 

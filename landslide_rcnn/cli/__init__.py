@@ -18,6 +18,7 @@ from landslide_rcnn.cli.evaluate import evaluate
 from landslide_rcnn.cli.factors import factors
 from landslide_rcnn.cli.fuse import fuse
 from landslide_rcnn.cli.models import models
+from landslide_rcnn.cli.report import report
 from landslide_rcnn.cli.split import split
 from landslide_rcnn.cli.tile import tile
 from landslide_rcnn.cli.train import train
@@ -31,6 +32,9 @@ def main() -> None:
     warnings.formatwarning = lambda message, *_, **__: f"Warning: {message}\n"
 
 
-COMMANDS = (demo, dataset, factors, tile, split, train, models, detect, fuse, evaluate, compare)
+COMMANDS = (
+    *(demo, dataset, factors, tile, split, train, models),
+    *(detect, fuse, evaluate, compare, report),
+)
 for command in COMMANDS:
     main.add_command(command)

@@ -1,0 +1,144 @@
+"""A map's folder -> the facts that the page tells: summary, grid, polygons, metrics, checksums.
+
+First step of a report. Nothing is computed here that `inference/` or `evaluation/` has not.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+
+from landslide_rcnn.errors import RasterError
+from landslide_rcnn.evaluation.maps import METRICS_NAME
+from landslide_rcnn.files import sha256_of
+from landslide_rcnn.geo.raster import Scene
+from landslide_rcnn.geo.vector import read_polygons
+from landslide_rcnn.geo.writing import Grid
+from landslide_rcnn.inference.result import (
+    LAYER,
+    MASK_NAME,
+    OUTPUT_NAMES,
+    POLYGONS_NAME,
+    PROBABILITY_NAME,
+    SUMMARY_NAME,
+)
+
+FIX = "Name the output folder of detect (predict_scene)."
+
+
+@dataclass
+class Facts:
+    """What a report tells.
+
+    Attributes:
+        directory: The map's folder.
+        summary: What `summary.json` holds.
+        grid: Of the map.
+        pixel_size_m: Mean ground size of a pixel; None without CRS.
+        polygons: The landslides, in the map's CRS.
+        metrics: What `evaluate_map` returned; None = not measured.
+        truth: The file that the map was judged by; None = there is none at hand.
+        checksums: File name -> sha256 of the map's files.
+        notes: What a reader of the page must know; more is added on the way.
+    """
+
+    directory: Path
+    summary: dict[str, Any]
+    grid: Grid
+    pixel_size_m: float | None
+    polygons: gpd.GeoDataFrame
+    metrics: dict[str, Any] | None = None
+    truth: Path | None = None
+    checksums: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def mask_path(self) -> Path:
+        return self.directory / MASK_NAME
+
+    @property
+    def probability_path(self) -> Path:
+        return self.directory / PROBABILITY_NAME
+
+    @property
+    def scene_paths(self) -> list[Path]:
+        """The files of the scene, where they lay when it was mapped; may be gone."""
+        scene = self.summary.get("scene", {})
+        return [Path(each) for each in scene.get("paths") or [scene.get("path")] if each]
+
+    @property
+    def scene_name(self) -> str:
+        """What to call the scene."""
+        names = [path.name for path in self.scene_paths]
+        if not names:
+            return self.directory.name
+        return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def collect(
+    directory: str | Path,
+    metrics: dict[str, Any] | None = None,
+    truth: str | Path | None = None,
+) -> Facts:
+    """Read a map's folder.
+
+    Args:
+        directory: A folder that `predict_scene` wrote.
+        metrics: Of this map, from `evaluate_map`.
+        truth: The file that they were measured with.
+
+    Raises:
+        RasterError: A file of the map is missing or unreadable.
+    """
+    directory = Path(directory)
+    missing = [name for name in OUTPUT_NAMES if not (directory / name).is_file()]
+    if missing:
+        raise RasterError(
+            f"A map's folder must hold {', '.join(OUTPUT_NAMES)}. Received: {directory} without "
+            f"{', '.join(missing)}. {FIX}"
+        )
+    summary = read_json(directory / SUMMARY_NAME)
+    with Scene(directory / MASK_NAME, allow_no_crs=True) as mask:
+        grid, pixel_size_m = mask.grid, mask.pixel_size_m
+    return Facts(
+        directory,
+        summary,
+        grid,
+        pixel_size_m,
+        read_polygons(directory / POLYGONS_NAME, LAYER, allow_empty=True),
+        metrics,
+        None if truth is None else Path(truth),
+        {name: sha256_of(directory / name) for name in OUTPUT_NAMES},
+    )
+
+
+def kept_metrics(directory: str | Path) -> dict[str, Any] | None:
+    """Return the `metrics.json` of a map's folder; None without one, or where the map is newer.
+
+    Raises:
+        RasterError: It cannot be read.
+    """
+    path = Path(directory) / METRICS_NAME
+    summary = Path(directory) / SUMMARY_NAME
+    if not path.is_file() or not summary.is_file():
+        return None
+    if path.stat().st_mtime < summary.stat().st_mtime:
+        return None
+    return read_json(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read an object of JSON that this package wrote.
+
+    Raises:
+        RasterError: It cannot be read, or is something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RasterError(f"{path} cannot be read. Received: {error}. {FIX}") from error
+    if not isinstance(content, dict):
+        raise RasterError(f"{path} must hold an object. Received: {type(content).__name__}. {FIX}")
+    return content

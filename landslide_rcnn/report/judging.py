@@ -1,0 +1,308 @@
+"""What `evaluate_map` measured -> the parts of the page about trust: numbers, curves, borders.
+
+Every part of `metrics.json` may be missing or null; then the page says that it was not measured.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from landslide_rcnn.report.charts import (
+    Bar,
+    Line,
+    Table,
+    bar_chart,
+    count_axis,
+    data_table,
+    figure,
+    line_chart,
+    unit_axis,
+)
+from landslide_rcnn.report.charts import Axis
+from landslide_rcnn.report.collect import Facts
+from landslide_rcnn.report.markup import Content, Markup, tag
+from landslide_rcnn.report.words import (
+    UNDEFINED,
+    area,
+    facts_list,
+    number,
+    section,
+    title_of,
+    unmeasured,
+)
+
+NO_TRUTH = "no truth was given. Name it with --truth."
+# In this order; whatever else was measured follows.
+FIRST = (
+    *("precision", "recall", "f1", "iou", "miou", "overall_accuracy", "kappa"),
+    *("macro_precision", "macro_recall", "macro_f1"),
+)
+COUNTS = ("tp", "fp", "fn", "tn", "threshold")
+
+
+def trust(facts: Facts) -> Markup:
+    """Return the part about how far to trust the map."""
+    if facts.metrics is None:
+        return section("How far to trust it", "trust", unmeasured(NO_TRUTH))
+    metrics = facts.metrics
+    pixels = metrics.get("pixels") or {}
+    said = (
+        f"Judged on {number(pixels.get('evaluated'))} pixels, of which "
+        f"{number(pixels.get('true_landslide'))} are truly landslide; "
+        f"{number(pixels.get('left_out'))} without prediction or truth were left out."
+    )
+    notes = [str(each) for each in metrics.get("notes") or []]
+    return section(
+        "How far to trust it",
+        "trust",
+        tag("p", said),
+        tag("ul", [tag("li", each) for each in notes], class_="notes") if notes else None,
+        _pixel_table(metrics),
+        tag("h3", "Landslides, one by one"),
+        _landslides(metrics),
+    )
+
+
+def _pixel_table(metrics: Mapping[str, Any]) -> Markup:
+    at_map = metrics.get("at_map_threshold") or {}
+    at_best = metrics.get("at_best_threshold") or {}
+    definition = metrics.get("definition") or {}
+    names = [name for name in FIRST if name in at_map]
+    names += [
+        name
+        for name, value in at_map.items()
+        if name not in (*FIRST, *COUNTS) and (value is None or isinstance(value, int | float))
+    ]
+    head = tag(
+        "tr",
+        tag("th", "Pixels", scope="col"),
+        tag("th", f"This map (threshold {number(at_map.get('threshold'), 2)})", scope="col"),
+        tag("th", "95 % interval", scope="col"),
+        tag("th", f"At best (threshold {number(at_best.get('threshold'), 2)})", scope="col"),
+        tag("th", "What it is", scope="col"),
+    )
+    rows = [
+        tag(
+            "tr",
+            tag("th", title_of(name), scope="row"),
+            tag("td", tag("strong", number(at_map.get(name)))),
+            tag("td", interval(metrics, name)),
+            tag("td", number(at_best.get(name))),
+            tag("td", str(definition.get(name, "")), class_="text"),
+        )
+        for name in names
+    ]
+    counts = [(title_of(name), number(at_map.get(name))) for name in COUNTS[:4] if name in at_map]
+    method = (metrics.get("intervals") or {}).get("method")
+    about = [
+        str(definition.get(name, "")) for name in ("at_map_threshold", "at_best_threshold")
+    ]
+    notes = [
+        f"This map: {about[0]}." if about[0] else "",
+        f"At best: {about[1]}." if about[1] else "",
+        f"Intervals: {method}" if method else "",
+    ]
+    return Markup(
+        tag(
+            "div",
+            tag("table", tag("caption", "Metrics over pixels", class_="unseen"),
+                tag("thead", head), tag("tbody", rows), class_="metrics"),
+            class_="scroll", tabindex="0", role="region", aria_label="Metrics over pixels",
+        )
+        + facts_list(counts, "facts inline")
+        + tag("ul", [tag("li", each) for each in notes if each], class_="quiet")
+    )  # fmt: skip
+
+
+def interval(metrics: Mapping[str, Any], name: str) -> str:
+    """Return an interval, or that there is none."""
+    found = (metrics.get("intervals") or {}).get(name)
+    if not isinstance(found, Mapping) or found.get("low") is None or found.get("high") is None:
+        return UNDEFINED
+    return f"{found['low']:.3f} to {found['high']:.3f}"
+
+
+def _landslides(metrics: Mapping[str, Any]) -> Content:
+    counts = metrics.get("landslides")
+    if not counts:
+        return unmeasured("this evaluation does not count landslides.")
+    definition = metrics.get("definition") or {}
+    rows = []
+    for name, value in _flat(counts):
+        if not (value is None or isinstance(value, int | float)):
+            continue
+        shown = area(value) if name.startswith("area_") and name.endswith("_m2") else number(value)
+        told = definition.get(name) or definition.get(f"landslides.{name}") or ""
+        rows.append((title_of(name.removesuffix("_m2")), shown, interval(metrics, name), str(told)))
+    table = tag(
+        "div",
+        data_table(
+            Table(("Landslides", "This map", "95 % interval", "What it is"), rows),
+            "Metrics over landslides",
+        ),
+        class_="scroll metrics", tabindex="0", role="region", aria_label="Metrics over landslides",
+    )  # fmt: skip
+    return [table, _by_size(counts.get("by_size") or [])]
+
+
+def _flat(counts: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return the entries, those of `ap` among them."""
+    found = []
+    for name, value in counts.items():
+        found += list(value.items()) if isinstance(value, Mapping) else [(name, value)]
+    return found
+
+
+def _by_size(classes: list[Mapping[str, Any]]) -> Content:
+    if not classes:
+        return None
+    rows = []
+    for each in classes:
+        low, high = each.get("from_m2"), each.get("to_m2")
+        span = f"from {area(low or 0)}" + (f" to {area(high)}" if high else "")
+        keys = ("true", "found", "predicted", "false_alarms", "detection_rate")
+        rows.append(
+            (f"{each.get('name', '')} ({span})", *(number(each.get(key)) for key in keys))
+        )
+    header = ("Size", "True", "Found", "Predicted", "False alarms", "Detection rate")
+    bars, highest = [], max([each.get("true") or 0 for each in classes] + [1])
+    for index, each in enumerate(classes):
+        true, found = each.get("true") or 0, each.get("found") or 0
+        bars.append(Bar(index + 0.15, index + 0.85, true, "bar missed"))
+        rate = each.get("detection_rate")
+        label = UNDEFINED if rate is None else f"{rate:.0%}"
+        bars.append(Bar(index + 0.15, index + 0.85, found, "bar correct", label))
+    x = Axis(
+        "Size class", 0, len(classes), [index + 0.5 for index in range(len(classes))],
+        lambda place: str(classes[int(place)].get("name", "")),
+    )  # fmt: skip
+    drawing = bar_chart(
+        x, count_axis("True landslides", highest * 1.1), bars,
+        (("found", "bar correct"), ("missed", "bar missed")),
+    )  # fmt: skip
+    said = "Which true landslides were found, by their size; the share found stands on each bar."
+    chart = figure("Found, by size", said, drawing, Table(header, rows), "chart-by-size")
+    return tag("div", chart, class_="charts")
+
+
+def curves(facts: Facts) -> Markup:
+    """Return the precision-recall curve and the calibration."""
+    metrics = facts.metrics or {}
+    charts = [each for each in (_recall(metrics), _calibration(metrics)) if each]
+    if not charts:
+        why = NO_TRUTH if facts.metrics is None else "this evaluation has no curves."
+        return section("Curves", "curves", unmeasured(why))
+    return section("Curves", "curves", tag("div", charts, class_="charts"))
+
+
+def _recall(metrics: Mapping[str, Any]) -> Content:
+    curve = metrics.get("curve") or {}
+    recall, precision = curve.get("recall") or [], curve.get("precision") or []
+    if not recall:
+        return None
+    lines = [Line("all thresholds", "line", recall, precision)]
+    for name, label, style in (
+        ("at_map_threshold", "this map", "accent"),
+        ("at_best_threshold", "best F1", "second"),
+    ):
+        point = metrics.get(name) or {}
+        if point.get("precision") is not None and point.get("recall") is not None:
+            lines.append(Line(label, style, [point["recall"]], [point["precision"]], dots=True))
+    said = (
+        f"Precision against recall at {len(recall)} thresholds. Average precision, the area under "
+        f"it: {number(curve.get('average_precision'))}."
+    )
+    thresholds = curve.get("threshold") or [None] * len(recall)
+    rows = [
+        tuple(number(each) for each in point) for point in zip(thresholds, precision, recall)
+    ]
+    return figure(
+        "Precision and recall", said, line_chart(unit_axis("Recall"), unit_axis("Precision"), lines),
+        Table(("Threshold", "Precision", "Recall"), rows), "chart-recall",
+    )  # fmt: skip
+
+
+def _calibration(metrics: Mapping[str, Any]) -> Content:
+    calibration = metrics.get("calibration") or {}
+    bins = [each for each in calibration.get("bins") or [] if each.get("count")]
+    if not bins:
+        return None
+    x = [each.get("mean_probability") for each in bins]
+    y = [each.get("share_landslide") for each in bins]
+    lines = [
+        Line("perfect", "reference", [0, 1], [0, 1]),
+        Line("this map", "accent", x, y, dots=True),
+    ]
+    said = (
+        "Of the pixels that were given a probability, the share that is truly landslide: on the "
+        "diagonal a probability means what it says. Expected calibration error: "
+        f"{number(calibration.get('expected_calibration_error'))}."
+    )
+    rows = [
+        (
+            f"{number(each.get('from'), 2)} to {number(each.get('to'), 2)}",
+            *(number(each.get(key)) for key in ("count", "mean_probability", "share_landslide")),
+        )
+        for each in bins
+    ]
+    return figure(
+        "Calibration", said,
+        line_chart(unit_axis("Predicted probability"), unit_axis("Share truly landslide"), lines),
+        Table(("Probability", "Pixels", "Mean probability", "Share landslide"), rows),
+        "chart-calibration",
+    )  # fmt: skip
+
+
+def borders(facts: Facts) -> Markup:
+    """Return how well the borders fit."""
+    metrics = facts.metrics or {}
+    found = metrics.get("boundaries")
+    if not found:
+        why = NO_TRUTH if facts.metrics is None else "this evaluation does not judge borders."
+        return section("Borders", "borders", unmeasured(why))
+    definition = metrics.get("definition") or {}
+    rows = []
+    for name, value in found.items():
+        if not (value is None or isinstance(value, int | float)):
+            continue
+        unit = " m" if name.endswith("_m") else " px" if name.endswith("_px") else ""
+        shown = number(value) + (unit if value is not None else "")
+        label = title_of(name.removesuffix("_m").removesuffix("_px").replace("p95_", "95 % "))
+        rows.append((label, shown, interval(metrics, name), str(definition.get(name, ""))))
+    table = data_table(
+        Table(("Borders", "This map", "95 % interval", "What it is"), rows), "Borders"
+    )
+    return section(
+        "Borders",
+        "borders",
+        tag("div", table, class_="scroll metrics", tabindex="0", role="region",
+            aria_label="Borders"),
+        _border_chart(found.get("f_score") or []),
+    )  # fmt: skip
+
+
+def _border_chart(scores: list[Mapping[str, Any]]) -> Content:
+    scores = [each for each in scores if each.get("tolerance_px") is not None]
+    if not scores:
+        return None
+    bars = [
+        Bar(index + 0.2, index + 0.8, each.get("value") or 0, "bar", number(each.get("value"), 2))
+        for index, each in enumerate(scores)
+    ]
+    x = Axis(
+        "Tolerance, pixels", 0, len(scores), [index + 0.5 for index in range(len(scores))],
+        lambda place: f"{scores[int(place)]['tolerance_px']:g}",
+    )  # fmt: skip
+    said = "Share of the borders that lie within a tolerance of each other (F-score)."
+    rows = [
+        (
+            f"{each['tolerance_px']:g} px",
+            "" if each.get("tolerance_m") is None else f"{each['tolerance_m']:.3g} m",
+            number(each.get("value")),
+        )
+        for each in scores
+    ]
+    chart = figure(
+        "Borders within a tolerance", said, bar_chart(x, unit_axis("Boundary F-score"), bars),
+        Table(("Tolerance", "On the ground", "F-score"), rows), "chart-borders",
+    )  # fmt: skip
+    return tag("div", chart, class_="charts")

@@ -1,0 +1,260 @@
+"""Rasters of a map -> small pictures for the page, as data URIs.
+
+Scenes of any size: scene and probability are read from their own overviews, the comparison with
+the truth in bands of rows. All pictures show the whole map, at most `MAX_SIDE` pixels a side.
+
+Shape letters: h, w pixels of a picture; H, W pixels of the map. Colours: [h, w, RGBA] uint8.
+"""
+
+import base64
+import io
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import cv2
+import numpy as np
+import shapely
+from affine import Affine
+from PIL import Image
+from rasterio.windows import Window
+
+from landslide_rcnn.evaluation.truth import open_truth
+from landslide_rcnn.geo.probability import ProbabilityMap, decode_percent
+from landslide_rcnn.geo.raster import Scene
+from landslide_rcnn.geo.resampled import Resampled
+from landslide_rcnn.geo.source import overview_size
+from landslide_rcnn.geo.writing import Grid
+from landslide_rcnn.inference.outlines import LANDSLIDE, rings_of
+from landslide_rcnn.visualize.maps import (
+    CORRECT_COLOR,
+    FALSE_COLOR,
+    MISSED_COLOR,
+    PREDICTION_COLOR,
+    PROBABILITY_COLORS,
+    TRUTH_COLOR,
+)
+
+MAX_SIDE = 2048  # pixels of a picture on the page
+MAX_PRINTED_SIDE = 1400  # of a picture on paper: 200 dots an inch, 18 cm wide
+BAND_ROWS = 256
+FAINT = 0.03  # probabilities below it are not painted
+STRETCH = 2.0, 98.0  # percentiles that become black and white where values are no colours
+VERDICTS = (CORRECT_COLOR, MISSED_COLOR, FALSE_COLOR)
+
+Tick = Callable[[int], object]
+
+
+def rgb_of(color: str) -> tuple[int, int, int]:
+    """Return "#rrggbb" as numbers."""
+    return tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
+
+
+def scene_picture(paths: list[Path], grid: Grid, max_side: int = MAX_SIDE) -> np.ndarray:
+    """Return the scene on the map's grid, [h, w, RGBA]; unusable pixels are transparent.
+
+    Red, green and blue where bands are called so, else the first three, else grey. Values that
+    are no bytes are stretched.
+
+    Args:
+        paths: Of the scene; on the map's grid or any other.
+        grid: Of the map.
+        max_side: Pixels.
+
+    Raises:
+        RasterError: A file cannot be read.
+        GeoReferenceError: There is no way from its CRS to the map's.
+    """
+    with Scene(list(paths), allow_no_crs=True) as scene:
+        if scene.grid == grid:
+            image, valid, _ = scene.overview(max_side)
+        else:
+            image, valid, _ = Resampled(scene, _overview_grid(grid, max_side)).overview(max_side)
+        names = [name.lower() for name in scene.band_names]
+    wanted = ["red", "green", "blue"]
+    bands = [names.index(name) for name in wanted] if set(wanted) <= set(names) else [0, 1, 2]
+    rgb = image[..., bands] if image.shape[-1] >= 3 else np.repeat(image[..., :1], 3, axis=-1)
+    if rgb.dtype != np.uint8:
+        rgb = _stretched(rgb.astype(np.float32), valid)
+    return np.dstack([rgb, np.where(valid, 255, 0).astype(np.uint8)])
+
+
+def _overview_grid(grid: Grid, max_side: int) -> Grid:
+    height, width, _ = overview_size(grid.height, grid.width, max_side)
+    scale = Affine.scale(grid.width / width, grid.height / height)
+    return Grid(height, width, grid.crs, grid.transform * scale)
+
+
+def _stretched(rgb: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    known = rgb[valid & np.isfinite(rgb).all(axis=-1)]
+    if not len(known):
+        return np.zeros(rgb.shape, np.uint8)
+    low, high = np.percentile(known, STRETCH, axis=0)
+    scaled = (np.nan_to_num(rgb) - low) / np.maximum(high - low, 1e-9)
+    return (255 * np.clip(scaled, 0, 1)).astype(np.uint8)
+
+
+def probability_picture(path: Path, max_side: int = MAX_SIDE) -> np.ndarray:
+    """Return the mean probability, [h, w, RGBA]: the fainter, the more transparent.
+
+    Raises:
+        RasterError: The file is no probability raster.
+    """
+    with ProbabilityMap(path) as probability:
+        values, valid, _ = probability.scene.overview(max_side)
+        values = values[..., 0]
+        known = values if probability.steps is None else decode_percent(values)
+    known = np.where(valid, np.nan_to_num(known), 0)
+    picture = (255 * PROBABILITY_COLORS(known)).astype(np.uint8)
+    picture[..., 3] = np.where(known < FAINT, 0, 255 * (0.25 + 0.65 * known))
+    return picture
+
+
+class Verdicts:
+    """How much of each pixel of a picture is correct, missed and false.
+
+    Attributes:
+        shares: [h, w, (correct, missed, false)] float32 in [0, 1].
+        notes: What is to be known of the truth.
+    """
+
+    def __init__(self, shares: np.ndarray, notes: list[str]) -> None:
+        self.shares, self.notes = shares, notes
+
+    def error_picture(self) -> np.ndarray:
+        """Return [h, w, RGBA] in the paper's colours; transparent where nothing is landslide."""
+        return _mixed(self.shares, VERDICTS)
+
+    def truth_picture(self) -> np.ndarray:
+        """Return [h, w, RGBA] of what is truly landslide."""
+        return _mixed(self.shares[..., :2].sum(axis=-1, keepdims=True), (TRUTH_COLOR,))
+
+
+def _mixed(shares: np.ndarray, colors: tuple[str, ...]) -> np.ndarray:
+    """Mix colours by their shares [h, w, n]; a pixel is as opaque as they cover it."""
+    covered = shares.sum(axis=-1)
+    mixed = shares @ np.array([rgb_of(each) for each in colors], np.float32)
+    rgb = mixed / np.maximum(covered, 1e-6)[..., None]
+    # What covers a tenth of a pixel of the picture shall still be seen.
+    alpha = np.where(covered > 0, np.clip(0.15 + 0.85 * covered, 0, 1), 0)
+    return np.dstack([rgb, 255 * alpha]).round().astype(np.uint8)
+
+
+def compare(
+    mask_path: Path,
+    probability_path: Path,
+    truth: Path,
+    within: Window | None,
+    max_side: int = MAX_SIDE,
+    tick: Tick = lambda rows: None,
+) -> Verdicts:
+    """Compare a map with the truth at the size of a picture, from all its pixels.
+
+    Args:
+        mask_path, probability_path: Of the map.
+        truth: As `evaluate_map` takes it.
+        within: The part that was evaluated; None = all.
+        max_side: Pixels.
+        tick: Called with the number of rows of the map that are done.
+
+    Raises:
+        RasterError, GeoReferenceError: The truth cannot be used.
+    """
+    with (
+        ProbabilityMap(probability_path) as probability,
+        Scene(mask_path, allow_no_crs=True) as mask,
+        closing(open_truth(truth, mask)) as true_map,
+    ):
+        height, width, _ = overview_size(mask.height, mask.width, max_side)
+        shares = np.zeros((height, width, 3), np.float32)
+        region = within or mask.window
+        rows, columns = _targets(mask.height, height), _targets(mask.width, width)
+        across = columns[region.col_off : region.col_off + region.width]
+        into = slice(across[0], across[-1] + 1)
+        end = region.row_off + region.height
+        for top in range(region.row_off, end, BAND_ROWS):
+            band = Window(region.col_off, top, region.width, min(BAND_ROWS, end - top))
+            valid = probability.scene.read_valid(band)
+            predicted = (mask.read(band)[..., 0] == LANDSLIDE) & valid
+            true, valid = true_map.compare(band, predicted, valid)
+            parts = (predicted & true & valid, ~predicted & true & valid, predicted & ~true & valid)
+            down = rows[top : top + band.height]
+            for index, part in enumerate(parts):
+                counts = np.add.reduceat(part, _starts(across), axis=1, dtype=np.float32)
+                counts = np.add.reduceat(counts, _starts(down), axis=0)
+                shares[down[0] : down[-1] + 1, into, index] += counts
+            tick(band.height)
+        whole = np.bincount(rows, minlength=height)[:, None]
+        shares /= (whole * np.bincount(columns, minlength=width).clip(1))[..., None]
+    return Verdicts(np.clip(shares, 0, 1), true_map.notes)
+
+
+def _targets(size: int, small: int) -> np.ndarray:
+    """Return for each of `size` pixels the one of `small` that it falls into."""
+    return np.minimum(np.arange(size) * small // size, small - 1)
+
+
+def _starts(targets: np.ndarray) -> np.ndarray:
+    """Return where each new target begins."""
+    return np.flatnonzero(np.diff(targets, prepend=-1))
+
+
+def printed_map(
+    background: np.ndarray | None, shapes: np.ndarray, grid: Grid, max_side: int = MAX_PRINTED_SIDE
+) -> np.ndarray:
+    """Paint the map for paper and for browsers without scripts, [h, w, RGB].
+
+    Args:
+        background: [h, w, RGBA], or None.
+        shapes: Polygons in the grid's CRS.
+        grid: Of the map.
+        max_side: Pixels.
+    """
+    height, width, factor = overview_size(grid.height, grid.width, max_side)
+    picture = np.full((height, width, 3), 255, np.uint8)
+    if background is not None:
+        small = cv2.resize(background, (width, height), interpolation=cv2.INTER_AREA)
+        alpha = small[..., 3:] / np.float32(255)
+        picture = (alpha * small[..., :3] + (1 - alpha) * 255).astype(np.uint8)
+    inverse = ~grid.transform
+    rings, _, _ = rings_of(np.asarray(shapes, object))
+    lines = []
+    for ring in rings:
+        x, y = shapely.get_coordinates(ring).T
+        column, row = inverse * (x, y)
+        lines.append(np.rint(np.column_stack([column, row]) / factor * 8).astype(np.int32))
+    color = rgb_of(PREDICTION_COLOR)
+    thin = len(lines) > 2000  # many small ones would run into each other
+    for line_color, thickness in (((16, 24, 32), 3), (color, 1)) if not thin else ((color, 1),):
+        cv2.polylines(picture, lines, True, line_color, thickness, cv2.LINE_AA, shift=3)
+    return picture
+
+
+def printed_errors(background: np.ndarray | None, errors: np.ndarray) -> np.ndarray:
+    """Paint the error map over a pale grey scene for paper, [h, w, RGB]."""
+    height, width, _ = overview_size(*errors.shape[:2], MAX_PRINTED_SIDE)
+    errors = cv2.resize(errors, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
+    under = np.full((height, width, 1), 235, np.float32)
+    if background is not None:
+        small = cv2.resize(background, (width, height), interpolation=cv2.INTER_AREA)
+        grey = small[..., :3].mean(axis=-1, keepdims=True)
+        under = np.where(small[..., 3:] > 0, 110 + 0.5 * grey, 255)
+    alpha = errors[..., 3:] / 255
+    return (alpha * errors[..., :3] + (1 - alpha) * under).astype(np.uint8)
+
+
+# How a picture is kept -> Pillow's format and options.
+ENCODINGS = {
+    "photograph": ("WEBP", {"quality": 82, "method": 4}),
+    "classes": ("WEBP", {"lossless": True, "quality": 60, "method": 3}),
+    "printed": ("JPEG", {"quality": 86, "optimize": True}),
+}
+
+
+def data_uri(picture: np.ndarray, encoding: str) -> str:
+    """Return a picture [h, w, RGB or RGBA] as a data URI; see `ENCODINGS`."""
+    kind, options = ENCODINGS[encoding]
+    target = io.BytesIO()
+    Image.fromarray(picture).save(target, kind, **options)
+    text = base64.b64encode(target.getvalue()).decode("ascii")
+    return f"data:image/{kind.lower()};base64,{text}"

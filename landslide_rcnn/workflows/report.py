@@ -1,0 +1,57 @@
+"""A map's folder, and the truth if there is one -> one HTML page: `landslide-rcnn report`.
+
+evaluate_map, unless metrics.json is there -> collect -> write_report
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from landslide_rcnn.evaluation.maps import evaluate_map
+from landslide_rcnn.files import refuse_to_overwrite
+from landslide_rcnn.report.collect import collect, kept_metrics
+from landslide_rcnn.report.page import write_report
+
+
+def make_report(
+    result: str | Path,
+    output: str | Path,
+    *,
+    truth: str | Path | None = None,
+    scene: str | Path | Sequence[str | Path] | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Make a page of a map.
+
+    Args:
+        result: A folder that `predict_scene` wrote. A `metrics.json` in it is used if it is
+            newer than the map and was measured with the same truth.
+        output: The HTML file.
+        truth: Polygons or a mask, as `evaluate_map` takes them. None: that of `metrics.json`.
+        scene: The scene's file or files. None: where they lay when the map was made.
+        overwrite: Replace an earlier page.
+        progress: Show bars on stderr.
+
+    Returns:
+        `output`.
+
+    Raises:
+        OutputExistsError: The page is there already and `overwrite` is False.
+        RasterError: A file is missing or unreadable.
+        DatasetError, GeoReferenceError: The truth cannot be used.
+    """
+    refuse_to_overwrite(output, overwrite=overwrite)
+    metrics = kept_metrics(result)
+    if truth is not None and not _measured_with(metrics, truth):
+        metrics = evaluate_map(result, truth, progress=progress)
+    if truth is None and metrics is not None and Path(str(metrics.get("truth", ""))).is_file():
+        truth = metrics["truth"]
+    facts = collect(result, metrics, truth)
+    return write_report(facts, output, scene=scene, overwrite=overwrite, progress=progress)
+
+
+def _measured_with(metrics: dict[str, Any] | None, truth: str | Path) -> bool:
+    if metrics is None or not metrics.get("truth"):
+        return False
+    return Path(metrics["truth"]).resolve() == Path(truth).resolve()
