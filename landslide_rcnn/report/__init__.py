@@ -1,6 +1,6 @@
 """One HTML page from a map's folder and, where there is one, its evaluation; never runs a model.
 
-    collect.py   files -> facts         shapes.py   polygons -> what the page draws and lists
-    pictures.py  rasters -> pictures    charts.py   numbers -> SVG with a text alternative
-    sections.py  facts -> HTML          page.py     all of it -> one file
+collect.py   files -> facts         shapes.py   polygons -> what the page draws and lists
+pictures.py  rasters -> pictures    charts.py   numbers -> SVG with a text alternative
+sections.py  facts -> HTML          page.py     all of it -> one file
 """

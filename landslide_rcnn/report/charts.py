@@ -89,7 +89,14 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]]
 
 
-def figure(title: str, said: str, drawing: Markup, table: Table, chart_id: str) -> Markup:
+def figure(
+    title: str,
+    said: str,
+    drawing: Markup,
+    table: Table,
+    chart_id: str,
+    legend: Sequence[tuple[str, str]] = (),
+) -> Markup:
     """Return a chart with its heading, what it says in words, and its numbers.
 
     Args:
@@ -98,6 +105,7 @@ def figure(title: str, said: str, drawing: Markup, table: Table, chart_id: str) 
         drawing: The content of the SVG.
         table: The numbers; thinned to `MAX_TABLE_ROWS`.
         chart_id: Of this page.
+        legend: (what, style) of lines or bars.
     """
     picture = tag(
         "svg", drawing, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", class_="chart",
@@ -115,9 +123,29 @@ def figure(title: str, said: str, drawing: Markup, table: Table, chart_id: str) 
         "figure",
         tag("h3", title, id=f"{chart_id}-title"),
         picture,
+        _legend(legend) if legend else None,
         tag("figcaption", said, id=f"{chart_id}-said"),
         numbers,
     )
+
+
+def _legend(entries: Sequence[tuple[str, str]]) -> Markup:
+    """Name lines and bars below the chart, where they hide nothing."""
+    return tag(
+        "ul",
+        [
+            tag(
+                "li",
+                tag(
+                    "svg", tag("line", x1=0, x2=24, y1=6, y2=6, class_=f"key {style}"),
+                    viewBox="0 0 24 12", class_="chart", aria_hidden="true",
+                ),
+                label,
+            )
+            for label, style in entries
+        ],
+        class_="chart-legend",
+    )  # fmt: skip
 
 
 def _plain(text: str) -> str:
@@ -153,7 +181,7 @@ def line_chart(x: Axis, y: Axis, lines: Sequence[Line]) -> Markup:
         if line.dots:
             dots = [point for piece in pieces for point in piece]
             parts += [tag("circle", cx=a, cy=b, r=3.5, class_=f"dot {line.style}") for a, b in dots]
-    return Markup("".join([*parts, _legend([(each.label, each.style) for each in lines])]))
+    return Markup("".join(parts))
 
 
 def _pieces(x: Axis, y: Axis, line: Line) -> list[list[tuple[float, float]]]:
@@ -162,22 +190,12 @@ def _pieces(x: Axis, y: Axis, line: Line) -> list[list[tuple[float, float]]]:
         if a is None or b is None:
             pieces.append([])
         else:
-            pieces[-1].append(
-                (x.place(a, LEFT, WIDTH - RIGHT), y.place(b, HEIGHT - BOTTOM, TOP))
-            )
+            pieces[-1].append((x.place(a, LEFT, WIDTH - RIGHT), y.place(b, HEIGHT - BOTTOM, TOP)))
     return pieces
 
 
-def bar_chart(
-    x: Axis, y: Axis, bars: Sequence[Bar], legend: Sequence[tuple[str, str]] = ()
-) -> Markup:
-    """Return the drawing of bars over two axes.
-
-    Args:
-        x, y: The axes.
-        bars: Later ones lie on top.
-        legend: (label, style) of bars.
-    """
+def bar_chart(x: Axis, y: Axis, bars: Sequence[Bar]) -> Markup:
+    """Return the drawing of bars over two axes; later ones lie on top."""
     parts = [_axes(x, y)]
     for bar in bars:
         left, right = (x.place(each, LEFT, WIDTH - RIGHT) for each in (bar.start, bar.end))
@@ -191,7 +209,7 @@ def bar_chart(
         if bar.label:
             middle = (left + right) / 2
             parts.append(tag("text", bar.label, x=middle, y=top - 4, class_="value"))
-    return Markup("".join([*parts, _legend(legend)]))
+    return Markup("".join(parts))
 
 
 def _axes(x: Axis, y: Axis) -> Markup:
@@ -213,19 +231,4 @@ def _axes(x: Axis, y: Axis) -> Markup:
             "text", y.label, x=12, y=middle, class_="label", transform=f"rotate(-90 12 {middle})"
         )
     )  # fmt: skip
-    return Markup("".join(parts))
-
-
-def _legend(entries: Sequence[tuple[str, str]]) -> Markup:
-    """Name the lines or bars, where there is more than one, in the lower left of the chart."""
-    if len(entries) < 2:
-        return Markup("")
-    top = HEIGHT - BOTTOM - 8 - 17 * len(entries)
-    parts = [
-        tag("rect", x=LEFT + 6, y=top - 2, width=138, height=17 * len(entries) + 4, class_="box")
-    ]
-    for index, (label, style) in enumerate(entries):
-        y = top + 17 * index + 9
-        parts.append(tag("line", x1=LEFT + 12, x2=LEFT + 34, y1=y, y2=y, class_=f"key {style}"))
-        parts.append(tag("text", label, x=LEFT + 40, y=y + 4, class_="entry"))
     return Markup("".join(parts))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from landslide_rcnn.report.charts import (
+    Axis,
     Bar,
     Line,
     Table,
@@ -17,7 +18,6 @@ from landslide_rcnn.report.charts import (
     line_chart,
     unit_axis,
 )
-from landslide_rcnn.report.charts import Axis
 from landslide_rcnn.report.collect import Facts
 from landslide_rcnn.report.markup import Content, Markup, tag
 from landslide_rcnn.report.words import (
@@ -93,9 +93,7 @@ def _pixel_table(metrics: Mapping[str, Any]) -> Markup:
     ]
     counts = [(title_of(name), number(at_map.get(name))) for name in COUNTS[:4] if name in at_map]
     method = (metrics.get("intervals") or {}).get("method")
-    about = [
-        str(definition.get(name, "")) for name in ("at_map_threshold", "at_best_threshold")
-    ]
+    about = [str(definition.get(name, "")) for name in ("at_map_threshold", "at_best_threshold")]
     notes = [
         f"This map: {about[0]}." if about[0] else "",
         f"At best: {about[1]}." if about[1] else "",
@@ -121,6 +119,22 @@ def interval(metrics: Mapping[str, Any], name: str) -> str:
     return f"{found['low']:.3f} to {found['high']:.3f}"
 
 
+def _told_table(what: str, rows: list[tuple[str, ...]]) -> Markup:
+    """Return a table of (name, value, interval, definition), without what no row has."""
+    header = (what, "This map", "95 % interval", "What it is")
+    kept = [
+        index
+        for index in range(4)
+        if index < 2 or any(r[index] not in ("", UNDEFINED) for r in rows)
+    ]
+    table = Table([header[i] for i in kept], [[row[i] for i in kept] for row in rows])
+    return tag(
+        "div", data_table(table, f"Metrics over {what.lower()}"),
+        class_="scroll metrics" if 3 in kept else "scroll", tabindex="0", role="region",
+        aria_label=f"Metrics over {what.lower()}",
+    )  # fmt: skip
+
+
 def _landslides(metrics: Mapping[str, Any]) -> Content:
     counts = metrics.get("landslides")
     if not counts:
@@ -133,14 +147,7 @@ def _landslides(metrics: Mapping[str, Any]) -> Content:
         shown = area(value) if name.startswith("area_") and name.endswith("_m2") else number(value)
         told = definition.get(name) or definition.get(f"landslides.{name}") or ""
         rows.append((title_of(name.removesuffix("_m2")), shown, interval(metrics, name), str(told)))
-    table = tag(
-        "div",
-        data_table(
-            Table(("Landslides", "This map", "95 % interval", "What it is"), rows),
-            "Metrics over landslides",
-        ),
-        class_="scroll metrics", tabindex="0", role="region", aria_label="Metrics over landslides",
-    )  # fmt: skip
+    table = _told_table("Landslides", rows)
     return [table, _by_size(counts.get("by_size") or [])]
 
 
@@ -160,27 +167,23 @@ def _by_size(classes: list[Mapping[str, Any]]) -> Content:
         low, high = each.get("from_m2"), each.get("to_m2")
         span = f"from {area(low or 0)}" + (f" to {area(high)}" if high else "")
         keys = ("true", "found", "predicted", "false_alarms", "detection_rate")
-        rows.append(
-            (f"{each.get('name', '')} ({span})", *(number(each.get(key)) for key in keys))
-        )
+        rows.append((f"{each.get('name', '')} ({span})", *(number(each.get(key)) for key in keys)))
     header = ("Size", "True", "Found", "Predicted", "False alarms", "Detection rate")
     bars, highest = [], max([each.get("true") or 0 for each in classes] + [1])
     for index, each in enumerate(classes):
         true, found = each.get("true") or 0, each.get("found") or 0
-        bars.append(Bar(index + 0.15, index + 0.85, true, "bar missed"))
         rate = each.get("detection_rate")
         label = UNDEFINED if rate is None else f"{rate:.0%}"
-        bars.append(Bar(index + 0.15, index + 0.85, found, "bar correct", label))
+        bars.append(Bar(index + 0.15, index + 0.85, true, "bar missed", label))
+        bars.append(Bar(index + 0.15, index + 0.85, found, "bar correct"))
     x = Axis(
         "Size class", 0, len(classes), [index + 0.5 for index in range(len(classes))],
         lambda place: str(classes[int(place)].get("name", "")),
     )  # fmt: skip
-    drawing = bar_chart(
-        x, count_axis("True landslides", highest * 1.1), bars,
-        (("found", "bar correct"), ("missed", "bar missed")),
-    )  # fmt: skip
+    drawing = bar_chart(x, count_axis("True landslides", highest * 1.1), bars)
+    legend = (("found", "bar correct"), ("missed", "bar missed"))
     said = "Which true landslides were found, by their size; the share found stands on each bar."
-    chart = figure("Found, by size", said, drawing, Table(header, rows), "chart-by-size")
+    chart = figure("Found, by size", said, drawing, Table(header, rows), "chart-by-size", legend)
     return tag("div", chart, class_="charts")
 
 
@@ -212,12 +215,12 @@ def _recall(metrics: Mapping[str, Any]) -> Content:
         f"it: {number(curve.get('average_precision'))}."
     )
     thresholds = curve.get("threshold") or [None] * len(recall)
-    rows = [
-        tuple(number(each) for each in point) for point in zip(thresholds, precision, recall)
-    ]
+    rows = [tuple(number(each) for each in point) for point in zip(thresholds, precision, recall)]
     return figure(
-        "Precision and recall", said, line_chart(unit_axis("Recall"), unit_axis("Precision"), lines),
+        "Precision and recall", said,
+        line_chart(unit_axis("Recall"), unit_axis("Precision"), lines),
         Table(("Threshold", "Precision", "Recall"), rows), "chart-recall",
+        [(each.label, each.style) for each in lines],
     )  # fmt: skip
 
 
@@ -248,7 +251,7 @@ def _calibration(metrics: Mapping[str, Any]) -> Content:
         "Calibration", said,
         line_chart(unit_axis("Predicted probability"), unit_axis("Share truly landslide"), lines),
         Table(("Probability", "Pixels", "Mean probability", "Share landslide"), rows),
-        "chart-calibration",
+        "chart-calibration", [(each.label, each.style) for each in lines],
     )  # fmt: skip
 
 
@@ -268,14 +271,10 @@ def borders(facts: Facts) -> Markup:
         shown = number(value) + (unit if value is not None else "")
         label = title_of(name.removesuffix("_m").removesuffix("_px").replace("p95_", "95 % "))
         rows.append((label, shown, interval(metrics, name), str(definition.get(name, ""))))
-    table = data_table(
-        Table(("Borders", "This map", "95 % interval", "What it is"), rows), "Borders"
-    )
     return section(
         "Borders",
         "borders",
-        tag("div", table, class_="scroll metrics", tabindex="0", role="region",
-            aria_label="Borders"),
+        _told_table("Borders", rows),
         _border_chart(found.get("f_score") or []),
     )  # fmt: skip
 

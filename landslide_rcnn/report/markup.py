@@ -9,7 +9,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-VOID = {"br", "img", "input", "link", "meta", "path", "line", "rect", "circle", "polyline"}
+VOID = {"br", "img"}
+SHAPES = {"line", "rect", "circle", "polyline"}  # of SVG, which must be closed
 
 
 class Markup(str):
@@ -20,7 +21,7 @@ Content = str | int | float | None | Iterable["Content"]
 
 
 def escaped(content: Content) -> Markup:
-    """Return content as HTML: `Markup` as it is, text escaped, sequences joined, None as nothing."""
+    """Return content as HTML: `Markup` as it is, text escaped, None as nothing."""
     if content is None:
         return Markup("")
     if isinstance(content, Markup):
@@ -45,13 +46,13 @@ def tag(name: str, *content: Content, **attributes: Any) -> Markup:
             continue
         key = key.rstrip("_").replace("_", "-")
         written.append(f" {key}" if value is True else f' {key}="{html.escape(str(value))}"')
-    start = f"<{name}{''.join(written)}>"
-    return Markup(start if name in VOID and not content else f"{start}{escaped(content)}</{name}>")
+    start = f"<{name}{''.join(written)}"
+    if name in SHAPES:
+        return Markup(f"{start}/>")
+    return Markup(f"{start}>" if name in VOID else f"{start}>{escaped(content)}</{name}>")
 
 
 def json_script(content: Any, element_id: str) -> Markup:
     """Return data for scripts. Nothing in it can end the element: `<` is written as `\\u003c`."""
     text = json.dumps(content, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    return Markup(
-        f'<script type="application/json" id="{html.escape(element_id)}">{text}</script>'
-    )
+    return Markup(f'<script type="application/json" id="{html.escape(element_id)}">{text}</script>')

@@ -26,6 +26,7 @@
 
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("data").textContent);
+  byId("map").style.setProperty("--aspect", data.grid.height / data.grid.width);
   const view = R.makeMap(data, byId("map"));
   R.fillLayers(data, view, byId("layers"));
   const table = R.makeTable(data, { table: byId("table"), said: byId("page-said"),
@@ -76,7 +77,6 @@
       list.append(line);
     };
     for (const each of data.columns) add(each.label, R.shown(each, index, true));
-    add("Middle", R.placeName(data, (x0 + x1) / 2, (y0 + y1) / 2));
     place.replaceChildren(list);
     if (jump) {
       view.map.flyToBounds([[-y1, x0], [-y0, x1]], { maxZoom: view.map.getMaxZoom() - 1,
@@ -95,8 +95,5 @@
   view.map.on("mousemove", (event) => readout(event.latlng));
   view.map.on("moveend", () => readout(view.map.getCenter()));
   readout(view.map.getCenter());
-  window.addEventListener("beforeprint", () => {
-    document.querySelectorAll("main details").forEach((each) => { each.open = true; });
-  });
   Object.assign(R, { data, view, choose });
 })((window.Report = window.Report || {}));

@@ -31,7 +31,8 @@ from landslide_rcnn.report import judging, pictures, sections
 from landslide_rcnn.report.collect import Facts
 from landslide_rcnn.report.markup import Content, Markup, escaped, json_script, tag
 from landslide_rcnn.report.places import place_grid
-from landslide_rcnn.report.shapes import MAX_LANDSLIDES, UNITS, columns, drawn
+from landslide_rcnn.report.shapes import MAX_LANDSLIDES, UNITS, columns, coordinate_digits, drawn
+from landslide_rcnn.report.words import number
 from landslide_rcnn.visualize.maps import PREDICTION_COLOR, TRUTH_COLOR
 
 SCRIPTS = ("polygons.js", "map.js", "table.js", "page.js")
@@ -94,7 +95,7 @@ def build_page(
         "places": place_grid(facts.grid),
         "units": UNITS,
         "layers": layers,
-        "columns": columns(facts.polygons),
+        "columns": columns(facts.polygons, facts.grid),
     }
     leaflet, styles = _vendored("leaflet.js"), _vendored("leaflet.css")
     script = "\n".join(_own(name) for name in SCRIPTS)
@@ -147,9 +148,7 @@ def _limited(facts: Facts) -> Facts:
     return facts
 
 
-def _background(
-    facts: Facts, scene: str | Path | Sequence[str | Path] | None
-) -> np.ndarray | None:
+def _background(facts: Facts, scene: str | Path | Sequence[str | Path] | None) -> np.ndarray | None:
     """Return the picture of the scene; None where it is gone."""
     if scene is not None:
         paths = [Path(scene)] if isinstance(scene, str | Path) else [Path(each) for each in scene]
@@ -234,13 +233,12 @@ def _shapes(facts: Facts, polygons: gpd.GeoDataFrame, what: str) -> list:
 
 def _grid(facts: Facts) -> dict[str, Any]:
     grid = facts.grid
-    size = abs(grid.transform.a) + abs(grid.transform.b)  # of a pixel, in units of the CRS
     return {
         "width": grid.width,
         "height": grid.height,
         "transform": list(grid.transform)[:6],
         "crs": None if grid.crs is None else grid.crs.to_string(),
-        "digits": int(np.clip(np.ceil(-np.log10(size)), 0, 8)),
+        "digits": coordinate_digits(grid),
         "pixel_size_m": facts.pixel_size_m,
     }
 
@@ -252,11 +250,21 @@ def _printed(
     picture = pictures.printed_map(
         background, np.asarray(facts.polygons.geometry.array, object), facts.grid
     )
-    shown = [_figure(picture, f"{facts.scene_name} with the outlines of the landslides.")]
+    size = facts.pixel_size_m
+    width = f"{number(facts.grid.width)} pixels"
+    if size:
+        metres = size * facts.grid.width
+        width = f"{metres / 1000:.3g} km" if metres >= 1000 else f"{metres:.3g} m"
+    caption = f"{facts.scene_name} with the outlines of {len(facts.polygons):,} landslides."
+    shown = [_figure(picture, f"{caption} The map is {width} wide.")]
     if errors is not None:
         picture = pictures.printed_errors(background, errors.error_picture())
-        shown.append(_figure(picture, "Green: correct. Red: missed. Blue: false."))
-    show = Markup("<noscript><style>.printed{display:block}.map-sheet{display:none}</style></noscript>")
+        shown.append(
+            _figure(picture, "Compared with the truth. Green: correct. Red: missed. Blue: false.")
+        )
+    show = Markup(
+        "<noscript><style>.printed{display:block}.map-sheet{display:none}</style></noscript>"
+    )
     return Markup(tag("div", shown, class_="printed") + show)
 
 

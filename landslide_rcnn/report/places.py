@@ -60,9 +60,7 @@ def _degrees(
     return np.unwrap(np.unwrap(lon, axis=0, period=360), axis=1, period=360), lat
 
 
-def _error_m(
-    grid: Grid, to_degrees: pyproj.Transformer, lon: np.ndarray, lat: np.ndarray
-) -> float:
+def _error_m(grid: Grid, to_degrees: pyproj.Transformer, lon: np.ndarray, lat: np.ndarray) -> float:
     side = len(lon)
     true_lon, true_lat = _degrees(grid, to_degrees, (np.arange(side - 1) + 0.5) / (side - 1))
     middle_lon, middle_lat = (

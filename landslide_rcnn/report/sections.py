@@ -3,6 +3,7 @@
 The parts about trust in the map are in `judging.py`.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from landslide_rcnn.report.words import (
     nested,
     number,
     section,
+    title_of,
     unmeasured,
 )
 from landslide_rcnn.versions import software_versions
@@ -37,6 +39,19 @@ OPTIONS = {
     "batch_size": "--batch-size",
     "probability": "--probability",
     "date": "--date",
+}
+# Limit of post-processing -> what it is, and its unit.
+LIMITS = {
+    "min_area_m2": ("Smallest landslide", "m²"),
+    "min_pixels": ("Smallest landslide", "pixels"),
+    "fill_holes_m2": ("Holes filled up to", "m²"),
+    "sieve_pixels": ("Smallest part", "pixels"),
+    "simplify_m": ("Outlines simplified by up to", "m"),
+    "smooth": ("Corners cut", ""),
+    "min_elevation_m": ("Lowest elevation", "m"),
+    "max_elevation_m": ("Highest elevation", "m"),
+    "min_slope_deg": ("Gentlest mean slope", "°"),
+    "max_slope_deg": ("Steepest mean slope", "°"),
 }
 CLEANING_OPTIONS = {
     "min_area_m2": "--min-area",
@@ -108,7 +123,7 @@ def sizes(facts: Facts) -> Markup:
     )  # fmt: skip
     bars = [Bar(a, b, n) for a, b, n in zip(edges[:-1], edges[1:], counts) if n]
     rows = [
-        (f"{10**a:,.3g} to {10**b:,.3g} {unit}", f"{n:,}")
+        (f"{_plain(10**a)} to {_plain(10**b)} {unit}", f"{n:,}")
         for a, b, n in zip(edges[:-1], edges[1:], counts)
         if n
     ]
@@ -121,6 +136,10 @@ def sizes(facts: Facts) -> Markup:
         Table(("Area", "Landslides"), rows), "chart-sizes",
     )  # fmt: skip
     return section("Sizes", "sizes", tag("div", chart, class_="charts"))
+
+
+def _plain(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _power(power: float) -> str:
@@ -154,7 +173,8 @@ def filtered(facts: Facts) -> Markup:
         if step in removed
     ]
     head = tag(
-        "tr", [tag("th", each, scope="col") for each in ("What", "Landslides", "Pixels", "Area, m²")]
+        "tr",
+        [tag("th", each, scope="col") for each in ("What", "Landslides", "Pixels", "Area, m²")],
     )
     table = tag(
         "div",
@@ -186,9 +206,15 @@ def filtered(facts: Facts) -> Markup:
         "filtered",
         tag("ul", [tag("li", each) for each in sentences]),
         tag("h3", "Limits that were set"),
-        nested(settings) if settings else tag("p", "None: the map is as the model gave it."),
+        facts_list([_limit(name, value) for name, value in settings.items()])
+        if settings else tag("p", "None: the map is as the model gave it."),
         table if rows else None,
-    )
+    )  # fmt: skip
+
+
+def _limit(name: str, value: Any) -> tuple[str, str]:
+    label, unit = LIMITS.get(name, (title_of(name), ""))
+    return label, f"{nested(value)} {unit}".strip()
 
 
 def model_card(facts: Facts) -> Markup:
@@ -202,15 +228,24 @@ def model_card(facts: Facts) -> Markup:
         tag(
             "div",
             tag("div", tag("h3", "The model's card"), known),
-            tag("div", tag("h3", "What it was shown"), nested(_without_paths(scene))),
+            tag("div", tag("h3", "What it was shown"), _shown(scene)),
             class_="columns",
         ),
     )
 
 
-def _without_paths(scene: dict[str, Any]) -> dict[str, Any]:
-    """Leave the folders out: a page is passed on, and they are nobody's business."""
-    return {key: each for key, each in scene.items() if key not in ("path", "paths")}
+def _shown(scene: dict[str, Any]) -> Markup:
+    """Return what is known of the scene, but for its folders: a page is passed on."""
+    size, outside = scene.get("pixel_size_m"), scene.get("outside_companions") or {}
+    found = [
+        ("Size", f"{number(scene.get('width'))} × {number(scene.get('height'))} pixels"),
+        ("Pixel on the ground", f"{size:.3g} m" if size else "unknown"),
+        ("Usable pixels", number(scene.get("valid_pixels"))),
+        ("Bands", nested(scene.get("bands") or [])),
+        ("Taken", str(scene.get("acquired") or UNDEFINED)),
+    ]
+    found += [(f"Outside {Path(path).name}", f"{share:.1%}") for path, share in outside.items()]
+    return facts_list(found)
 
 
 def reproduce(facts: Facts) -> Markup:

@@ -64,6 +64,8 @@ COLUMNS = {
     "scene": Column("Scene", "", None, listed=False),
     "date": Column("Date", "", None, listed=False),
 }
+# Not shown where they say the same of all landslides: the page says it once.
+ALIKE = ("class_id", "model", "scene", "date")
 
 
 class Drawn(NamedTuple):
@@ -119,10 +121,15 @@ def _rings(shapes: np.ndarray) -> list[list[list[int]]]:
     return found
 
 
-def columns(polygons: gpd.GeoDataFrame) -> list[dict[str, Any]]:
+def columns(polygons: gpd.GeoDataFrame, grid: Grid) -> list[dict[str, Any]]:
     """Return the columns of a table of polygons, as JSON.
 
-    Those that hold nothing are left out; undefined numbers are None.
+    Those that hold nothing, or that this package wrote and that say the same of all, are left
+    out; undefined numbers are None. The centres' coordinates are added.
+
+    Args:
+        polygons: In the grid's CRS.
+        grid: Of the map.
     """
     table = pd.DataFrame(polygons.drop(columns=polygons.geometry.name))
     if "id" not in table:
@@ -132,11 +139,35 @@ def columns(polygons: gpd.GeoDataFrame) -> list[dict[str, Any]]:
     found = []
     for name in (*known, *others):
         values = table[name]
-        if name != "id" and values.isna().all():
+        if name != "id" and values.isna().all() or name in ALIKE and values.nunique() == 1:
             continue
         column = COLUMNS.get(name) or _guessed(str(name), values)
-        found.append({"name": str(name), **column._asdict(), "values": _values(values, column)})
-    return found
+        found.append(_column(str(name), column, values))
+    return found + _centres(polygons, grid)
+
+
+def _column(name: str, column: Column, values: pd.Series) -> dict[str, Any]:
+    return {"name": name, **column._asdict(), "values": _values(values, column)}
+
+
+def _centres(polygons: gpd.GeoDataFrame, grid: Grid) -> list[dict[str, Any]]:
+    """Return the centroids in the map's own coordinates."""
+    where = "column, row" if grid.crs is None else grid.crs.to_string()
+    points = shapely.get_coordinates(shapely.centroid(np.asarray(polygons.geometry.array, object)))
+    return [
+        _column(
+            f"centre_{axis}",
+            Column(f"{axis} ({where})", "", coordinate_digits(grid), listed=False),
+            pd.Series(points[:, index], dtype=float),
+        )
+        for index, axis in enumerate("xy")
+    ]
+
+
+def coordinate_digits(grid: Grid) -> int:
+    """Return how many digits after the point tell a map's pixels apart."""
+    size = np.hypot(grid.transform.a, grid.transform.d)  # of a pixel, in units of the CRS
+    return int(np.clip(np.ceil(-np.log10(size)), 0, 8))
 
 
 def _guessed(name: str, values: pd.Series) -> Column:
