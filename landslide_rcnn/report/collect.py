@@ -39,7 +39,8 @@ class Facts:
         pixel_size_m: Mean ground size of a pixel; None without CRS.
         polygons: The landslides, in the map's CRS.
         metrics: What `evaluate_map` returned; None = not measured.
-        truth: The file that the map was judged by; None = there is none at hand.
+        truth: The file that the map was judged by; None = it is not at hand.
+        error_map: `error_map.tif` of that evaluation; None = there is none.
         checksums: File name -> sha256 of the map's files.
         notes: What a reader of the page must know; more is added on the way.
     """
@@ -51,6 +52,7 @@ class Facts:
     polygons: gpd.GeoDataFrame
     metrics: dict[str, Any] | None = None
     truth: Path | None = None
+    error_map: Path | None = None
     checksums: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -81,6 +83,7 @@ def collect(
     directory: str | Path,
     metrics: dict[str, Any] | None = None,
     truth: str | Path | None = None,
+    error_map: str | Path | None = None,
 ) -> Facts:
     """Read a map's folder.
 
@@ -88,6 +91,7 @@ def collect(
         directory: A folder that `predict_scene` wrote.
         metrics: Of this map, from `evaluate_map`.
         truth: The file that they were measured with.
+        error_map: Of the same evaluation.
 
     Raises:
         RasterError: A file of the map is missing or unreadable.
@@ -110,6 +114,7 @@ def collect(
         read_polygons(directory / POLYGONS_NAME, LAYER, allow_empty=True),
         metrics,
         None if truth is None else Path(truth),
+        None if error_map is None else Path(error_map),
         {name: sha256_of(directory / name) for name in OUTPUT_NAMES},
     )
 

@@ -36,6 +36,14 @@ FIRST = (
     *("precision", "recall", "f1", "iou", "miou", "overall_accuracy", "kappa"),
     *("macro_precision", "macro_recall", "macro_f1"),
 )
+BORDERS = {
+    "boundary_iou": "Boundary IoU",
+    "mean_distance_px": "Mean distance",
+    "p95_distance_px": "Distance that 95 % keep",
+    "beyond_max_share": "Share farther than measured",
+    "predicted_boundary_px": "Border of this map",
+    "true_boundary_px": "True border",
+}
 COUNTS = ("tp", "fp", "fn", "tn", "threshold")
 
 
@@ -148,7 +156,7 @@ def _landslides(metrics: Mapping[str, Any]) -> Content:
         told = definition.get(name) or definition.get(f"landslides.{name}") or ""
         rows.append((title_of(name.removesuffix("_m2")), shown, interval(metrics, name), str(told)))
     table = _told_table("Landslides", rows)
-    return [table, _by_size(counts.get("by_size") or [])]
+    return [table, _by_iou(counts.get("by_iou") or []), _by_size(counts.get("by_size") or [])]
 
 
 def _flat(counts: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -157,6 +165,24 @@ def _flat(counts: Mapping[str, Any]) -> list[tuple[str, Any]]:
     for name, value in counts.items():
         found += list(value.items()) if isinstance(value, Mapping) else [(name, value)]
     return found
+
+
+def _by_iou(matches: list[Mapping[str, Any]]) -> Content:
+    """Return how many match where less, or more, overlap is asked of a match."""
+    if not matches:
+        return None
+    keys = ("matched", "detection_rate", "false_alarms", "false_alarm_rate")
+    rows = [
+        (f"{each.get('iou', 0):g}", *(number(each.get(key)) for key in keys)) for each in matches
+    ]
+    table = data_table(
+        Table(("IoU of a match, at least", *(title_of(key) for key in keys)), rows),
+        "Landslides at other overlaps",
+    )
+    return tag(
+        "div", table, class_="scroll narrow", tabindex="0", role="region",
+        aria_label="Landslides at other overlaps",
+    )  # fmt: skip
 
 
 def _by_size(classes: list[Mapping[str, Any]]) -> Content:
@@ -238,7 +264,7 @@ def _calibration(metrics: Mapping[str, Any]) -> Content:
     said = (
         "Of the pixels that were given a probability, the share that is truly landslide: on the "
         "diagonal a probability means what it says. Expected calibration error: "
-        f"{number(calibration.get('expected_calibration_error'))}."
+        f"{number(calibration.get('expected_calibration_error'))}{_bounds(calibration)}."
     )
     rows = [
         (
@@ -255,6 +281,13 @@ def _calibration(metrics: Mapping[str, Any]) -> Content:
     )  # fmt: skip
 
 
+def _bounds(calibration: Mapping[str, Any]) -> str:
+    bounds = calibration.get("expected_calibration_error_bounds")
+    if not bounds:
+        return ""
+    return f" (between {number(bounds.get('low'))} and {number(bounds.get('high'))})"
+
+
 def borders(facts: Facts) -> Markup:
     """Return how well the borders fit."""
     metrics = facts.metrics or {}
@@ -264,13 +297,14 @@ def borders(facts: Facts) -> Markup:
         return section("Borders", "borders", unmeasured(why))
     definition = metrics.get("definition") or {}
     rows = []
-    for name, value in found.items():
-        if not (value is None or isinstance(value, int | float)):
+    for name, label in BORDERS.items():
+        if name not in found:
             continue
-        unit = " m" if name.endswith("_m") else " px" if name.endswith("_px") else ""
-        shown = number(value) + (unit if value is not None else "")
-        label = title_of(name.removesuffix("_m").removesuffix("_px").replace("p95_", "95 % "))
-        rows.append((label, shown, interval(metrics, name), str(definition.get(name, ""))))
+        metres = found.get(name.replace("_px", "_m")) if name.endswith("_px") else None
+        unit = " px" if name.endswith("_px") and found[name] is not None else ""
+        shown = number(found[name]) + unit + ("" if metres is None else f", {metres:,.3g} m")
+        told = str(definition.get(name, ""))
+        rows.append((label, shown, interval(metrics, name), told))
     return section(
         "Borders",
         "borders",

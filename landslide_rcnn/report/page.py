@@ -19,7 +19,6 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
-from rasterio.windows import Window
 from tqdm import tqdm
 
 from landslide_rcnn.errors import LandslideError
@@ -86,16 +85,16 @@ def build_page(
     progress: bool = True,
 ) -> str:
     """Return the page as text; see `write_report`."""
-    facts = _limited(facts)
+    shown = _limited(facts)
     background = _background(facts, scene)
     errors = _errors(facts, progress)
-    layers = _layers(facts, background, errors)
+    layers = _layers(facts, shown, background, errors)
     data = {
         "grid": _grid(facts),
         "places": place_grid(facts.grid),
         "units": UNITS,
         "layers": layers,
-        "columns": columns(facts.polygons, facts.grid),
+        "columns": columns(shown, facts.grid),
     }
     leaflet, styles = _vendored("leaflet.js"), _vendored("leaflet.css")
     script = "\n".join(_own(name) for name in SCRIPTS)
@@ -136,16 +135,15 @@ def _policy(*scripts: str) -> str:
     )
 
 
-def _limited(facts: Facts) -> Facts:
-    """Keep the landslides that a browser can hold; say what is not shown."""
+def _limited(facts: Facts) -> gpd.GeoDataFrame:
+    """Return the landslides that a browser can hold; say which are not shown."""
     count = len(facts.polygons)
     if count > MAX_LANDSLIDES:
         facts.notes.append(
-            f"The page shows the first {MAX_LANDSLIDES:,} of {count:,} landslides, the largest; "
-            "all are in landslides.gpkg."
+            f"Map and table show the first {MAX_LANDSLIDES:,} of {count:,} landslides, the "
+            "largest; the numbers are those of all, and all are in landslides.gpkg."
         )
-        facts.polygons = facts.polygons.iloc[:MAX_LANDSLIDES]
-    return facts
+    return facts.polygons.iloc[:MAX_LANDSLIDES]
 
 
 def _background(facts: Facts, scene: str | Path | Sequence[str | Path] | None) -> np.ndarray | None:
@@ -168,19 +166,17 @@ def _background(facts: Facts, scene: str | Path | Sequence[str | Path] | None) -
 
 def _errors(facts: Facts, progress: bool) -> pictures.Verdicts | None:
     """Return the comparison with the truth; None without one."""
-    if facts.truth is None or facts.metrics is None:
+    if facts.error_map is None:
         return None
-    place = (facts.metrics.get("within") or {}).get("window")
-    within = None if place is None else Window(**place)
-    rows = facts.grid.height if within is None else within.height
-    with tqdm(total=rows, desc="Comparing", unit="row", disable=not progress) as bar:
-        return pictures.compare(
-            facts.mask_path, facts.probability_path, facts.truth, within, tick=bar.update
-        )
+    with tqdm(total=facts.grid.height, desc="Drawing", unit="row", disable=not progress) as bar:
+        return pictures.verdicts(facts.error_map, tick=bar.update)
 
 
 def _layers(
-    facts: Facts, background: np.ndarray | None, errors: pictures.Verdicts | None
+    facts: Facts,
+    shown: gpd.GeoDataFrame,
+    background: np.ndarray | None,
+    errors: pictures.Verdicts | None,
 ) -> list[dict[str, Any]]:
     """Return what lies on the map, from below."""
     found = []
@@ -201,14 +197,15 @@ def _layers(
             "errors", "Errors", False, verdicts,
             picture=pictures.data_uri(errors.error_picture(), "classes"),
         )  # fmt: skip
-        if facts.truth.suffix.lower() in RASTER_SUFFIXES:
+        is_mask = facts.truth is None or facts.truth.suffix.lower() in RASTER_SUFFIXES
+        if is_mask:
             truth = pictures.data_uri(errors.truth_picture(), "classes")
             add("truth", "Truth", False, [("true landslide", "true-area")], picture=truth)
         else:
             shapes = _shapes(facts, _true_polygons(facts), "true landslides")
             legend = [("true landslide", "truth")]
             add("truth", "Truth", False, legend, shapes=shapes, style=TRUTH_STYLE)
-    shapes = _shapes(facts, facts.polygons, "landslides")
+    shapes = _shapes(facts, shown, "landslides")
     legend = [("as mapped", "landslide")]
     add("landslides", "Landslides", True, legend, shapes=shapes, style=LANDSLIDE_STYLE)
     return found

@@ -1,7 +1,7 @@
 """Rasters of a map -> small pictures for the page, as data URIs.
 
-Scenes of any size: scene and probability are read from their own overviews, the comparison with
-the truth in bands of rows. All pictures show the whole map, at most `MAX_SIDE` pixels a side.
+Scenes of any size: scene and probability are read from their own overviews, the error map in
+bands of rows. All pictures show the whole map, at most `MAX_SIDE` pixels a side.
 
 Shape letters: h, w pixels of a picture; H, W pixels of the map. Colours: [h, w, RGBA] uint8.
 """
@@ -9,8 +9,8 @@ Shape letters: h, w pixels of a picture; H, W pixels of the map. Colours: [h, w,
 import base64
 import io
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -19,13 +19,13 @@ from affine import Affine
 from PIL import Image
 from rasterio.windows import Window
 
-from landslide_rcnn.evaluation.truth import open_truth
+from landslide_rcnn.evaluation.error_map import CORRECT, FALSE, MISSED
 from landslide_rcnn.geo.probability import ProbabilityMap, decode_percent
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.resampled import Resampled
 from landslide_rcnn.geo.source import overview_size
 from landslide_rcnn.geo.writing import Grid
-from landslide_rcnn.inference.outlines import LANDSLIDE, rings_of
+from landslide_rcnn.inference.outlines import rings_of
 from landslide_rcnn.visualize.maps import (
     CORRECT_COLOR,
     FALSE_COLOR,
@@ -40,7 +40,6 @@ MAX_PRINTED_SIDE = 1400  # of a picture on paper: 200 dots an inch, 18 cm wide
 BAND_ROWS = 256
 FAINT = 0.03  # probabilities below it are not painted
 STRETCH = 2.0, 98.0  # percentiles that become black and white where values are no colours
-VERDICTS = (CORRECT_COLOR, MISSED_COLOR, FALSE_COLOR)
 
 Tick = Callable[[int], object]
 
@@ -110,23 +109,21 @@ def probability_picture(path: Path, max_side: int = MAX_SIDE) -> np.ndarray:
     return picture
 
 
-class Verdicts:
+class Verdicts(NamedTuple):
     """How much of each pixel of a picture is correct, missed and false.
 
     Attributes:
         shares: [h, w, (correct, missed, false)] float32 in [0, 1].
-        notes: What is to be known of the truth.
     """
 
-    def __init__(self, shares: np.ndarray, notes: list[str]) -> None:
-        self.shares, self.notes = shares, notes
+    shares: np.ndarray
 
     def error_picture(self) -> np.ndarray:
         """Return [h, w, RGBA] in the paper's colours; transparent where nothing is landslide."""
-        return _mixed(self.shares, VERDICTS)
+        return _mixed(self.shares, (CORRECT_COLOR, MISSED_COLOR, FALSE_COLOR))
 
     def truth_picture(self) -> np.ndarray:
-        """Return [h, w, RGBA] of what is truly landslide."""
+        """Return [h, w, RGBA] of what is truly landslide, where it was judged."""
         return _mixed(self.shares[..., :2].sum(axis=-1, keepdims=True), (TRUTH_COLOR,))
 
 
@@ -140,53 +137,34 @@ def _mixed(shares: np.ndarray, colors: tuple[str, ...]) -> np.ndarray:
     return np.dstack([rgb, 255 * alpha]).round().astype(np.uint8)
 
 
-def compare(
-    mask_path: Path,
-    probability_path: Path,
-    truth: Path,
-    within: Window | None,
-    max_side: int = MAX_SIDE,
-    tick: Tick = lambda rows: None,
-) -> Verdicts:
-    """Compare a map with the truth at the size of a picture, from all its pixels.
+def verdicts(error_map: Path, max_side: int = MAX_SIDE, tick: Tick = lambda rows: None) -> Verdicts:
+    """Return what all pixels of an error map say, at the size of a picture.
 
     Args:
-        mask_path, probability_path: Of the map.
-        truth: As `evaluate_map` takes it.
-        within: The part that was evaluated; None = all.
+        error_map: `error_map.tif` of an evaluation.
         max_side: Pixels.
         tick: Called with the number of rows of the map that are done.
 
     Raises:
-        RasterError, GeoReferenceError: The truth cannot be used.
+        RasterError: The file cannot be read.
     """
-    with (
-        ProbabilityMap(probability_path) as probability,
-        Scene(mask_path, allow_no_crs=True) as mask,
-        closing(open_truth(truth, mask)) as true_map,
-    ):
-        height, width, _ = overview_size(mask.height, mask.width, max_side)
+    with Scene(error_map, allow_no_crs=True) as scene:
+        height, width, _ = overview_size(scene.height, scene.width, max_side)
         shares = np.zeros((height, width, 3), np.float32)
-        region = within or mask.window
-        rows, columns = _targets(mask.height, height), _targets(mask.width, width)
-        across = columns[region.col_off : region.col_off + region.width]
-        into = slice(across[0], across[-1] + 1)
-        end = region.row_off + region.height
-        for top in range(region.row_off, end, BAND_ROWS):
-            band = Window(region.col_off, top, region.width, min(BAND_ROWS, end - top))
-            valid = probability.scene.read_valid(band)
-            predicted = (mask.read(band)[..., 0] == LANDSLIDE) & valid
-            true, valid = true_map.compare(band, predicted, valid)
-            parts = (predicted & true & valid, ~predicted & true & valid, predicted & ~true & valid)
+        rows, columns = _targets(scene.height, height), _targets(scene.width, width)
+        for top in range(0, scene.height, BAND_ROWS):
+            band = Window(0, top, scene.width, min(BAND_ROWS, scene.height - top))
+            kinds = scene.read(band)[..., 0]
             down = rows[top : top + band.height]
-            for index, part in enumerate(parts):
-                counts = np.add.reduceat(part, _starts(across), axis=1, dtype=np.float32)
-                counts = np.add.reduceat(counts, _starts(down), axis=0)
-                shares[down[0] : down[-1] + 1, into, index] += counts
+            for index, kind in enumerate((CORRECT, MISSED, FALSE)):
+                found = kinds == kind
+                if found.any():
+                    counts = np.add.reduceat(found, _starts(columns), axis=1, dtype=np.float32)
+                    counts = np.add.reduceat(counts, _starts(down), axis=0)
+                    shares[down[0] : down[-1] + 1, :, index] += counts
             tick(band.height)
-        whole = np.bincount(rows, minlength=height)[:, None]
-        shares /= (whole * np.bincount(columns, minlength=width).clip(1))[..., None]
-    return Verdicts(np.clip(shares, 0, 1), true_map.notes)
+        area = np.outer(np.bincount(rows), np.bincount(columns))
+    return Verdicts(shares / area[..., None].astype(np.float32))
 
 
 def _targets(size: int, small: int) -> np.ndarray:

@@ -3,11 +3,14 @@
 evaluate_map, unless metrics.json is there -> collect -> write_report
 """
 
+import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from landslide_rcnn.evaluation.maps import evaluate_map
+from landslide_rcnn.evaluation.error_map import ERROR_MAP_NAME
+from landslide_rcnn.evaluation.maps import METRICS_NAME, evaluate_map
 from landslide_rcnn.files import refuse_to_overwrite
 from landslide_rcnn.report.collect import collect, kept_metrics
 from landslide_rcnn.report.page import write_report
@@ -42,16 +45,25 @@ def make_report(
         DatasetError, GeoReferenceError: The truth cannot be used.
     """
     refuse_to_overwrite(output, overwrite=overwrite)
-    metrics = kept_metrics(result)
-    if truth is not None and not _measured_with(metrics, truth):
-        metrics = evaluate_map(result, truth, progress=progress)
-    if truth is None and metrics is not None and Path(str(metrics.get("truth", ""))).is_file():
-        truth = metrics["truth"]
-    facts = collect(result, metrics, truth)
-    return write_report(facts, output, scene=scene, overwrite=overwrite, progress=progress)
+    output = Path(output)
+    evaluation, metrics = Path(result), kept_metrics(result)
+    with ExitStack() as until_written:
+        if truth is not None and not _measured_with(metrics, truth, evaluation):
+            output.parent.mkdir(parents=True, exist_ok=True)
+            work = tempfile.TemporaryDirectory(prefix=".partial-", dir=output.parent)
+            evaluation = Path(until_written.enter_context(work))
+            metrics = evaluate_map(result, truth, evaluation, progress=progress)
+        if truth is None and metrics is not None and Path(str(metrics.get("truth", ""))).is_file():
+            truth = metrics["truth"]
+        error_map = evaluation / ERROR_MAP_NAME
+        has_errors = metrics is not None and error_map.is_file()
+        facts = collect(result, metrics, truth, error_map if has_errors else None)
+        return write_report(facts, output, scene=scene, overwrite=overwrite, progress=progress)
 
 
-def _measured_with(metrics: dict[str, Any] | None, truth: str | Path) -> bool:
-    if metrics is None or not metrics.get("truth"):
+def _measured_with(metrics: dict[str, Any] | None, truth: str | Path, folder: Path) -> bool:
+    """Whether the metrics of a folder are those of a truth, which has not changed since."""
+    if metrics is None or not metrics.get("truth") or not Path(truth).is_file():
         return False
-    return Path(metrics["truth"]).resolve() == Path(truth).resolve()
+    is_same = Path(metrics["truth"]).resolve() == Path(truth).resolve()
+    return is_same and Path(truth).stat().st_mtime <= (folder / METRICS_NAME).stat().st_mtime
