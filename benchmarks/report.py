@@ -4,13 +4,15 @@
 
 Makes a map's folder, its page, opens it, and pans the map by some pixels in every frame, for
 `FRAMES` frames at several zooms, with all polygons over the scene. Printed are the times from
-frame to frame: 16.7 ms is as often as a browser draws. Needs selenium and Debian's chromium and
-chromium-driver. Without a GPU the browser paints in software, on the cores that there are: what
-is measured is the slowest case.
+frame to frame, where 16.7 ms is as often as a browser draws, and the processor time that all of
+the browser's processes took for a frame, which says what a machine that has other work would
+need. Needs Linux, selenium, and Debian's chromium and chromium-driver. Without a GPU the browser
+paints in software, on the cores that there are: what is measured is the slowest case.
 """
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -144,8 +146,23 @@ def open_browser(profile: str):
     return webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
 
 
-def measure(page: Path) -> dict[int, np.ndarray]:
-    """Return the milliseconds from frame to frame while the map is panned, by zoom."""
+def processor_ms(root: int) -> float:
+    """Return the processor time, ms, that a process and all below it have taken."""
+    taken, parents = {}, {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            number, rest = int(stat.parent.name), stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended meanwhile
+        parents[number], taken[number] = int(rest[1]), int(rest[11]) + int(rest[12])
+    own = {root}
+    while more := {number for number, parent in parents.items() if parent in own} - own:
+        own |= more
+    return 1000 * sum(taken.get(number, 0) for number in own) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(page: Path) -> dict[int, tuple[np.ndarray, float]]:
+    """Return ms from frame to frame while the map is panned, and of processor, by zoom."""
     with tempfile.TemporaryDirectory() as profile:
         browser = open_browser(profile)
         try:
@@ -153,10 +170,13 @@ def measure(page: Path) -> dict[int, np.ndarray]:
             start = time.perf_counter()
             browser.get(page.resolve().as_uri())
             print(f"page opened in {time.perf_counter() - start:.1f} s")
-            return {
-                zoom: np.array(browser.execute_async_script(PAN, zoom, FRAMES, STEP))
-                for zoom in ZOOMS
-            }
+            found = {}
+            for zoom in ZOOMS:
+                before = processor_ms(browser.service.process.pid)
+                times = np.array(browser.execute_async_script(PAN, zoom, FRAMES, STEP))
+                spent = processor_ms(browser.service.process.pid) - before
+                found[zoom] = times, spent / FRAMES
+            return found
         finally:
             browser.quit()
 
@@ -174,10 +194,10 @@ def main() -> None:
         page = make_report(result, folder / "report.html", overwrite=True, progress=False)
         seconds, size = time.perf_counter() - start, page.stat().st_size / 1e6
         print(f"{given.landslides:,} landslides: page of {size:.1f} MB made in {seconds:.1f} s")
-        print(f"{'zoom':>4}{'median':>9}{'95 %':>9}{'longest':>9}   ms from frame to frame")
-        for zoom, times in measure(page).items():
+        print(f"{'zoom':>4}{'median':>9}{'95 %':>9}{'longest':>9}{'processor':>12}   ms a frame")
+        for zoom, (times, spent) in measure(page).items():
             median, late = np.percentile(times, (50, 95))
-            print(f"{zoom:>4}{median:>9.1f}{late:>9.1f}{times.max():>9.1f}")
+            print(f"{zoom:>4}{median:>9.1f}{late:>9.1f}{times.max():>9.1f}{spent:>12.1f}")
 
 
 if __name__ == "__main__":

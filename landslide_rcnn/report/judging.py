@@ -176,7 +176,7 @@ def _by_iou(matches: list[Mapping[str, Any]]) -> Content:
         (f"{each.get('iou', 0):g}", *(number(each.get(key)) for key in keys)) for each in matches
     ]
     table = data_table(
-        Table(("IoU of a match, at least", *(title_of(key) for key in keys)), rows),
+        Table(("Match from IoU", *(title_of(key) for key in keys)), rows),
         "Landslides at other overlaps",
     )
     return tag(

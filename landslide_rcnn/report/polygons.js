@@ -6,6 +6,7 @@
   const CELLS = 64; // of the index, a side
   const TILE = 256; // CSS pixels
   const BUDGET_MS = 8; // of drawing in one frame
+  const CROWD = 60; // landslides on a tile
   const DOT = 1.6; // CSS pixels: smaller landslides are drawn as dots of this size
 
   R.Polygons = class {
@@ -182,13 +183,15 @@
         else polygons.trace(context, i, 0.7 / scale);
       }
       if (style.fill) { context.fillStyle = style.fill; context.fill("evenodd"); }
-      if (style.casing && near.length < 400) {
-        context.lineWidth = (style.width + 2) / scale;
+      // Lines as thin as what they go around asks for; only around a few there is room for more.
+      const width = near.length > CROWD ? 1 : style.width;
+      if (style.casing && near.length <= CROWD) {
+        context.lineWidth = (width + 2) / scale;
         context.strokeStyle = style.casing;
         context.stroke();
       }
       if (style.dash) context.setLineDash(style.dash.map((length) => length / scale));
-      context.lineWidth = style.width / scale;
+      context.lineWidth = width / scale;
       context.strokeStyle = style.stroke;
       context.stroke();
       context.fillStyle = style.stroke;

@@ -276,7 +276,7 @@ def test_it_prints(page):
         "return [...document.querySelectorAll('.printed img')].map((each) => each.naturalWidth)"
     )
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
-    assert shown == ["block", "none", "table", "none"] and pictures == [160, 160]
+    assert shown == ["flex", "none", "table", "none"] and pictures == [160, 160]
     pdf = base64.b64decode(page.execute_cdp_cmd("Page.printToPDF", {})["data"])
     assert pdf.startswith(b"%PDF") and pdf.count(b"/Type /Page\n") >= 3
 
