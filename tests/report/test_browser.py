@@ -3,11 +3,13 @@
 import base64
 import time
 
+import geopandas as gpd
 import numpy as np
 import pyproj
 import pytest
 
-from tests.helpers.map_files import TRANSFORM
+from landslide_rcnn.workflows.report import make_report
+from tests.helpers.map_files import TRANSFORM, write_map, write_raster
 from tests.report.conftest import EVIL, EVIL_NAME, SIDE, places
 
 pytestmark = pytest.mark.slow
@@ -296,3 +298,17 @@ def test_without_scripts_the_map_is_a_picture(page, small_map):
     finally:
         page.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
         page.get(small_map.page.as_uri())
+
+
+def test_an_empty_map_without_crs_opens_too(page, tmp_path):
+    folder = write_map(tmp_path / "map", np.zeros((40, 50)))
+    write_raster(folder / "mask.tif", np.zeros((40, 50), np.uint8), crs=None, transform=None)
+    gpd.GeoDataFrame({"id": [], "area_px": []}, geometry=[]).to_file(
+        folder / "landslides.gpkg", layer="landslides", driver="GPKG", geometry_type="Polygon"
+    )
+    page.get(make_report(folder, tmp_path / "r.html", progress=False).as_uri())
+    assert find(page, "#page-said")[0].text == "The map has no landslide."
+    assert find(page, "#readout")[0].text == "column 25, row 20"
+    assert find(page, ".scale-bar")[0].text.endswith(" px")
+    find(page, "#next")[0].click()
+    find(page, "th button")[0].click()
