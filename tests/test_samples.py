@@ -15,6 +15,8 @@ from samples.ludian.ludian import VARIANTS as LUDIAN
 from samples.ludian.ludian import open_part as open_ludian
 from samples.shuicheng.__main__ import main as shuicheng_main
 from samples.shuicheng.shuicheng import VARIANTS as SHUICHENG
+from samples.three_rivers.__main__ import main as three_rivers_main
+from samples.three_rivers.three_rivers import VARIANTS as THREE_RIVERS
 from tests.helpers.outside import data_file, needs_data
 
 BIJIE = data_file("bijie")
@@ -70,7 +72,10 @@ def test_jiuzhaigou_is_the_papers():
 def test_ludian_is_the_papers():
     for name, variant in LUDIAN.items():
         config = variant.config()
-        assert config.BACKBONE == "resnet101" and config.IMAGE_MAX_DIM == 1024
+        network = {"unet": "unet", "pspnet": "pspnet"}.get(name.split("-")[0], "mask_rcnn")
+        assert config.ARCHITECTURE == network and config.IMAGE_MAX_DIM == 1024
+        backbones = {"mask_rcnn": "resnet101", "unet": "plain", "pspnet": "resnet50"}
+        assert config.BACKBONE == backbones[network]
         assert (config.LEARNING_RATE, config.WEIGHT_DECAY) == (1e-3, 0.005)
         assert (config.STEPS_PER_EPOCH, config.GRADIENT_CLIP_NORM) == (1000, 5.0)
         factors, enhanced = "factors" in name, "background" in name
@@ -90,6 +95,17 @@ def test_shuicheng_is_the_papers():
         focal = {kind for kind, weight in config.SEMANTIC_LOSS.items() if weight} == {"focal"}
         assert focal == (name in ("fcn-focal", "fcn-fl"))
         assert not SHUICHENG[name].augment and SHUICHENG[name].augmentation() is not None
+
+
+def test_three_rivers_is_the_papers():
+    for name, variant in THREE_RIVERS.items():
+        config = variant.config()
+        assert config.ARCHITECTURE == name.replace("-", "_")
+        assert (config.IMAGE_MAX_DIM, config.BATCH_SIZE, config.NORMALIZATION) == (128, 16, "tile")
+        assert (config.OPTIMIZER, config.LEARNING_RATE) == ("adam", 1e-3)
+        assert config.LEARNING_RATE_SCHEDULE == "step"
+        assert (config.LEARNING_RATE_STEP_EPOCHS, config.LEARNING_RATE_STEP_FACTOR) == (10, 0.5)
+        assert {kind for kind, weight in config.SEMANTIC_LOSS.items() if weight} == {"bce"}
 
 
 @pytest.fixture
@@ -132,6 +148,8 @@ def test_ludian_takes_the_bands_of_the_variant(name, ludian_tiles):
         (jiuzhaigou_main, ["--cutmix", "3", "--epochs", "2"], (7, 2, 0)),
         (main, ["--splice", "1"], (5, 40, 0)),
         (shuicheng_main, ["--variant", "segnet"], (4, 100, 0)),
+        (three_rivers_main, [], (4, 80, 0)),
+        (ludian_main, ["--variant", "unet-background"], (4 + 1131, 20, 0)),
     ],
 )
 def test_train_hands_on_what_the_variant_and_the_options_say(
@@ -149,7 +167,7 @@ def test_train_hands_on_what_the_variant_and_the_options_say(
     assert (train_set.num_images, kwargs["epochs"], kwargs["seed"]) == expected
     assert val_set.num_images == 4
     assert kwargs["augment"] == (command not in (jiuzhaigou_main, shuicheng_main))
-    assert (kwargs["augmentation"] is None) == (command is ludian_main)
+    assert (kwargs["augmentation"] is None) == (command in (ludian_main, three_rivers_main))
 
 
 def test_folds_are_of_train_and_val_together(ludian_tiles, monkeypatch):

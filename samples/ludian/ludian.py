@@ -1,4 +1,4 @@
-"""Mask R-CNN with background enhancement and landslide-inducing factors, as in Ludian.
+"""Background enhancement and landslide-inducing factors, as in Ludian.
 
 Source: Yang et al. 2022, Landslide Extraction Using Mask R-CNN with Background-Enhancement Method.
 See README.md for the data that it takes and the commands.
@@ -6,7 +6,7 @@ See README.md for the data that it takes and the commands.
 
 import numpy as np
 
-from landslide_rcnn.config import Config
+from landslide_rcnn.config import Config, LandslideConfig
 from landslide_rcnn.data.background import PAPER_COUNTS
 from landslide_rcnn.data.dataset import RASTER_SUFFIXES, read_valid_file
 from landslide_rcnn.data.readers import MaskFolderDataset
@@ -51,11 +51,40 @@ class LudianFactorsConfig(LudianConfig):
     STD_PIXEL = np.array([1.0, 1.0, 1.0, 10.0, 0.2, 0.03])
 
 
+class LudianSemanticConfig(LudianConfig):
+    """A semantic network on the RGB tiles, with the hyperparameters of Mask R-CNN.
+
+    The paper names neither backbones nor loss: the plain U-Net, PSPNet with ResNet-50, and cross
+    entropy.
+    """
+
+    BACKBONE = None
+    BACKBONE_STYLE = "torchvision"
+    STD_PIXEL = LandslideConfig.STD_PIXEL
+    TRAIN_BN = None
+
+
+class LudianUNetConfig(LudianSemanticConfig):
+    """U-Net."""
+
+    ARCHITECTURE = "unet"
+
+
+class LudianPSPNetConfig(LudianSemanticConfig):
+    """PSPNet."""
+
+    ARCHITECTURE = "pspnet"
+
+
 VARIANTS = {
     "original": Variant(LudianConfig),
     "factors": Variant(LudianFactorsConfig),
     "background": Variant(LudianConfig, **PAPER_COUNTS),
     "background-factors": Variant(LudianFactorsConfig, **PAPER_COUNTS),
+    "unet": Variant(LudianUNetConfig),
+    "unet-background": Variant(LudianUNetConfig, **PAPER_COUNTS),
+    "pspnet": Variant(LudianPSPNetConfig),
+    "pspnet-background": Variant(LudianPSPNetConfig, **PAPER_COUNTS),
 }
 
 
