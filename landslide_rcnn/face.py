@@ -24,7 +24,7 @@ from landslide_rcnn.errors import ConfigError, WeightsError, WeightsNotFoundErro
 from landslide_rcnn.matterport.logs import log_folder
 from landslide_rcnn.nn.compiled import compile_forward
 from landslide_rcnn.nn.conv_norm import leaf_layers
-from landslide_rcnn.prediction import Instances, masks_of
+from landslide_rcnn.prediction import Instances, detection_of
 from landslide_rcnn.training import TrainingMethods
 
 
@@ -221,14 +221,7 @@ class Face(TrainingMethods, ABC):
         results = []
         for image, instances in zip(images, self.detect_instances(images)):
             height, width = image.shape[:2]
-            results.append(
-                {
-                    "rois": instances.boxes,
-                    "class_ids": instances.class_ids,
-                    "scores": instances.scores,
-                    "masks": masks_of(instances, height, width),
-                }
-            )
+            results.append(detection_of(instances, height, width))
             if verbose:
                 print(f"{height} x {width} px: {len(instances)} found")
         return results

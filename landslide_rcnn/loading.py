@@ -36,6 +36,7 @@ def load_model(
     if path is not None:
         card = read_ensemble(path)
         members = [load_model(each.path, model_dir, **settings)[0] for each in card.members]
-        return Ensemble(members), card
+        min_pixels = members[0].config.DETECTION_MIN_PIXELS
+        return Ensemble(members, card.class_names, card.threshold, min_pixels), card
     kind: type[Face] = MaskRCNN if read_card(weights).architecture == "mask_rcnn" else Segmenter
     return kind.from_weights(weights, model_dir, **settings)

@@ -33,6 +33,12 @@ class Instances:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def of_class(self, class_id: int) -> "Instances":
+        """Return those of one class."""
+        chosen = np.flatnonzero(self.class_ids == class_id)
+        masks = tuple(self.mask_probabilities[i] for i in chosen)
+        return Instances(self.boxes[chosen], self.scores[chosen], self.class_ids[chosen], masks)
+
 
 @dataclass(frozen=True)
 class TilePrediction:
@@ -42,10 +48,32 @@ class TilePrediction:
         probability: [H, W], float32 in [0, 1]. For a Mask R-CNN the maximum over its instances
             of score x mask probability; for a semantic model the landslide probability.
         instances: Empty for a semantic model, whose instances are connected components.
+        class_probabilities: [H, W, K - 1], float32: of every class but the background, from a
+            semantic model that knows several kinds of landslides; else None.
     """
 
     probability: np.ndarray
     instances: Instances = field(default_factory=Instances)
+    class_probabilities: np.ndarray | None = None
+
+
+def class_probabilities_of(prediction: TilePrediction, class_count: int) -> np.ndarray:
+    """Return [H, W, K - 1] float32: a model's probability of every class but the background.
+
+    Args:
+        prediction: Of a model of either family.
+        class_count: K, at least as many as the model knows.
+    """
+    if prediction.class_probabilities is not None:
+        return prediction.class_probabilities
+    if class_count == 2:
+        return prediction.probability[..., None]
+    of_class = np.zeros((*prediction.probability.shape, class_count - 1), np.float32)
+    for class_id in range(1, class_count):
+        own = prediction.instances.of_class(class_id)
+        of_class[..., class_id - 1] = probability_of(own, *prediction.probability.shape)
+    # What the model does not count, such as pixels that are not valid, is of no class either.
+    return np.minimum(of_class, prediction.probability[..., None])
 
 
 def probability_of(instances: Instances, height: int, width: int) -> np.ndarray:
@@ -65,6 +93,16 @@ def masks_of(instances: Instances, height: int, width: int) -> np.ndarray:
     for i, (y1, x1, y2, x2) in enumerate(instances.boxes):
         masks[y1:y2, x1:x2, i] = instances.mask_probabilities[i] >= 0.5
     return masks
+
+
+def detection_of(instances: Instances, height: int, width: int) -> dict[str, np.ndarray]:
+    """Return what `detect` gives for one image: rois, class_ids, scores and masks."""
+    return {
+        "rois": instances.boxes,
+        "class_ids": instances.class_ids,
+        "scores": instances.scores,
+        "masks": masks_of(instances, height, width),
+    }
 
 
 def label_regions(mask: np.ndarray) -> tuple[np.ndarray, int]:

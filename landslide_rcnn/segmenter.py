@@ -97,7 +97,10 @@ class Segmenter(Face):
     ) -> list[TilePrediction]:
         """Predict tiles; see `prediction.Predictor`. A list may mix sizes."""
         return [
-            TilePrediction(np.minimum(probabilities.sum(axis=-1), np.float32(1)))
+            TilePrediction(
+                np.minimum(probabilities.sum(axis=-1), np.float32(1)),
+                class_probabilities=probabilities if probabilities.shape[-1] > 1 else None,
+            )
             for probabilities in self.class_probabilities(tiles, valid_masks)
         ]
 

@@ -60,6 +60,55 @@ def test_members_that_agree_agree_with_their_mean(count, rng):
         np.testing.assert_array_equal(first.probability, mean.probability)
 
 
+class Kinds:
+    """Probabilities of two kinds, from a semantic model or, the same, as instances."""
+
+    def __init__(self, of_kinds, instances=False):
+        self.of_kinds, self.instances = np.array(of_kinds, np.float32)[None], instances
+
+    def predict_tiles(self, tiles, valid_masks=None):
+        sums = self.of_kinds.sum(axis=-1)
+        if not self.instances:
+            return [TilePrediction(sums, class_probabilities=self.of_kinds)]
+        found = [(x, k) for x in range(sums.shape[1]) for k in (0, 1) if self.of_kinds[0, x, k]]
+        instances = Instances(
+            np.array([[0, x, 1, x + 1] for x, _ in found], np.int32),
+            np.array([self.of_kinds[0, x, k] for x, k in found], np.float32),
+            np.array([k + 1 for _, k in found], np.int32),
+            (np.ones((1, 1), np.float32),) * len(found),
+        )
+        return [TilePrediction(sums, instances)]
+
+
+@pytest.mark.parametrize("instances", [False, True])
+def test_the_class_is_that_of_the_mean_and_detect_says_it(instances):
+    one = Kinds([[0.0, 0.9], [0.5, 0.0], [0.0, 0.5], [0.0, 0.0]], instances)
+    other = Kinds([[0.5, 0.0], [0.5, 0.0], [0.8, 0.0], [0.0, 0.0]])
+    together = Ensemble([one, other], ["BG", "slide", "flow"], threshold=0.4)
+    image = np.zeros((1, 4, 3), np.uint8)
+    (answer,) = together.predict_tiles([image])
+    np.testing.assert_allclose(
+        answer.class_probabilities[0], [[0.25, 0.45], [0.5, 0], [0.4, 0.25], [0, 0]]
+    )
+    (found,) = together.detect([image])
+    assert found["class_ids"].tolist() == [2, 1]
+    np.testing.assert_allclose(found["scores"], [0.7, (0.5 + 0.65) / 2])
+    assert found["rois"].tolist() == [[0, 0, 1, 1], [0, 1, 1, 3]]
+    assert found["masks"][0].T.tolist() == [[True, False, False, False], [False, True, True, False]]
+
+
+def test_detect_keeps_to_threshold_and_size(capsys, rng):
+    image = np.zeros((6, 9, 1))
+    image[1, 1], image[3:5, 3:6], image[0, 8] = 0.8, 0.6, 0.3
+    members = [Scaled(1.0), Scaled(0.5)]
+    (found,) = Ensemble(members, threshold=0.4, min_pixels=2).detect([image], verbose=1)
+    assert found["rois"].tolist() == [[3, 3, 5, 6]] and found["class_ids"].tolist() == [1]
+    np.testing.assert_allclose(found["scores"], [0.45])
+    assert capsys.readouterr().out == "6 x 9 px: 1 found\n"
+    (found,) = Ensemble(members, threshold=0.9).detect([image])
+    assert found["rois"].shape == (0, 4) and found["masks"].shape == (6, 9, 0)
+
+
 def test_its_identity_is_that_of_all_members():
     assert Ensemble([Scaled(1), Scaled(2)]).identity() == {
         "members": [{"factor": 1}, {"factor": 2}]

@@ -32,12 +32,15 @@ class TileAnswer:
         valid_mask: [H, W] bool; False beyond the scene.
         probability: [H, W] float32 in [0, 1].
         candidates: In scene pixels.
+        class_map: [H, W] uint16: the most probable class but the background, 1..K-1, of a model
+            without instances that knows several; None where instances tell, or there is one.
     """
 
     window: Window
     valid_mask: np.ndarray
     probability: np.ndarray
     candidates: list[Candidate]
+    class_map: np.ndarray | None = None
 
 
 def answer_of(
@@ -52,7 +55,7 @@ def answer_of(
         threshold: Of score x mask probability.
 
     Raises:
-        ShapeError: The prediction has another size than the tile.
+        ShapeError: The prediction has another size than the tile, or its classes have.
         WeightsError: It holds NaN or numbers outside [0, 1].
     """
     if prediction.probability.shape != valid_mask.shape:
@@ -73,7 +76,20 @@ def answer_of(
         valid_mask,
         np.asarray(prediction.probability, np.float32),
         candidates_of(prediction, valid_mask, window, threshold),
+        _class_map(prediction),
     )
+
+
+def _class_map(prediction: TilePrediction) -> np.ndarray | None:
+    of_classes = prediction.class_probabilities
+    if of_classes is None:
+        return None
+    if of_classes.shape[:2] != prediction.probability.shape:
+        raise ShapeError(
+            "Predicted probabilities of classes must have their tile's size, "
+            f"{prediction.probability.shape}. Received: {of_classes.shape}. Correct predict_tiles."
+        )
+    return of_classes.argmax(axis=-1).astype(np.uint16) + np.uint16(1)
 
 
 def encode(answers: list[TileAnswer]) -> bytes:
@@ -90,6 +106,11 @@ def encode(answers: list[TileAnswer]) -> bytes:
         "class_ids": np.array([each.class_id for each in candidates], np.int64),
         "bits": _joined([each.mask.bits for each in candidates], np.uint8),
         "evidence": _joined([each.evidence for each in candidates], np.float32),
+        **{
+            f"class_map_{index}": answer.class_map
+            for index, answer in enumerate(answers)
+            if answer.class_map is not None
+        },
     }
     packed = io.BytesIO()
     with zipfile.ZipFile(
@@ -112,13 +133,15 @@ def decode(packed: bytes) -> list[TileAnswer]:
         content = {name: arrays[name] for name in arrays.files}
     candidates = iter(_candidates(content))
     answers = []
-    for box, valid, probability, count in zip(
-        content["windows"], content["valid"], content["probability"], content["counts"]
+    for index, (box, valid, probability, count) in enumerate(
+        zip(content["windows"], content["valid"], content["probability"], content["counts"])
     ):
         row, column, height, width = (int(number) for number in box)
         valid_mask = np.unpackbits(valid, axis=1, count=width).astype(bool)
         own = [next(candidates) for _ in range(count)]
-        answers.append(TileAnswer(Window(column, row, width, height), valid_mask, probability, own))
+        window = Window(column, row, width, height)
+        class_map = content.get(f"class_map_{index}")
+        answers.append(TileAnswer(window, valid_mask, probability, own, class_map))
     return answers
 
 

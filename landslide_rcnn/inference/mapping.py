@@ -4,6 +4,7 @@ Behind the runners in `tiled.predict_scene`. Tiles arrive in row-major order; no
 the scene's height but the list of polygons.
 
     TileAnswer -> Mosaic         -> rows of probability
+               -> ClassMosaic    -> the class of their pixels, of a model that knows several
                -> InstanceMerger -> PolygonTable
 """
 
@@ -14,7 +15,7 @@ from rasterio.windows import Window
 
 from landslide_rcnn.inference.answers import TileAnswer
 from landslide_rcnn.inference.merge import InstanceMerger
-from landslide_rcnn.inference.mosaic import Mosaic
+from landslide_rcnn.inference.mosaic import ClassMosaic, Mosaic
 from landslide_rcnn.inference.settings import MapSettings
 from landslide_rcnn.inference.summary import MapCounts
 from landslide_rcnn.inference.vectorize import PolygonTable
@@ -50,9 +51,10 @@ class Mapping:
     ) -> None:
         self._height, self._width, self._threshold = height, width, settings.threshold
         self._table, self._write = table, write
-        rows = settings.tile_size + BAND_ROWS
-        self._mosaic = Mosaic(rows, width)
-        self._merger = InstanceMerger(rows, width)
+        self._rows = settings.tile_size + BAND_ROWS
+        self._mosaic = Mosaic(self._rows, width)
+        self._classes: ClassMosaic | None = None  # made at the first tile that has classes
+        self._merger = InstanceMerger(self._rows, width)
         self._written_rows = 0
         self._counts = MapCounts()
         self.candidates: dict[tuple[int, int], int] = {}
@@ -62,6 +64,12 @@ class Mapping:
         while self._written_rows + BAND_ROWS <= answer.window.row_off:
             self._write_band(self._written_rows + BAND_ROWS)
         self._mosaic.add(answer.probability, answer.valid_mask, answer.window)
+        if answer.class_map is not None:
+            if self._classes is None:
+                self._classes = ClassMosaic(self._rows, self._width, self._written_rows)
+            self._classes.add(
+                answer.class_map, answer.probability, answer.valid_mask, answer.window
+            )
         self._merger.add_tile(answer.window, answer.candidates)
         place = (answer.window.row_off, answer.window.col_off)
         self.candidates[place] = len(answer.candidates)
@@ -83,7 +91,8 @@ class Mapping:
         mask = probability >= self._threshold
         window = Window(0, self._written_rows, self._width, row_end - self._written_rows)
         self._write(probability, window)
-        for instance in self._merger.close_band(mask, probability):
+        classes = None if self._classes is None else self._classes.pop(row_end)
+        for instance in self._merger.close_band(mask, probability, classes):
             self._table.add(instance)
         self._counts.valid_pixels += int(np.count_nonzero(valid_mask))
         self._written_rows = row_end

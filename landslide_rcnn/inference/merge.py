@@ -27,7 +27,7 @@ from landslide_rcnn.inference.candidates import Candidate, PackedMask, agree, in
 from landslide_rcnn.inference.mosaic import Strip
 from landslide_rcnn.prediction import label_regions
 
-# Class of the regions that no instance claims: the models without instances know one class.
+# Class of the regions that no instance claims, of a model that knows one class of landslides.
 REGION_CLASS = 1
 
 
@@ -42,7 +42,8 @@ class MergedInstance:
         parts: Masks that have no pixel in common, none taller than a band.
         score: Area-weighted mean of its candidates' scores; for a region that no candidate
             claims, the mean probability of its pixels.
-        class_id: 1..K-1.
+        class_id: 1..K-1; for a region that no candidate claims, that of most of its pixels, the
+            lowest of equals.
         tile_count: Tiles that saw it: those of its candidates, or, for a region that no
             candidate claims, those with a pixel of it.
     """
@@ -68,12 +69,13 @@ class MergedInstance:
 class _Group:
     """Candidates that are one landslide, as far as is known.
 
+    `class_pixels` counts the pixels of each class: a region may have several, candidates agree.
     `bottom` is the first scene row below all of their masks; `tiles` are the numbers of the
     tiles that saw it; `parts` are the pixels dealt out.
     """
 
     members: list[int]
-    class_id: int
+    class_pixels: dict[int, int]
     score_sum: float
     area: int
     bottom: int
@@ -82,6 +84,8 @@ class _Group:
 
     def absorb(self, other: "_Group") -> None:
         self.members += other.members
+        for class_id, pixels in other.class_pixels.items():
+            self.class_pixels[class_id] = self.class_pixels.get(class_id, 0) + pixels
         self.score_sum += other.score_sum
         self.area += other.area
         self.bottom = max(self.bottom, other.bottom)
@@ -90,8 +94,9 @@ class _Group:
 
     def assemble(self) -> MergedInstance:
         """Return the landslide."""
+        class_id = min(self.class_pixels, key=lambda each: (-self.class_pixels[each], each))
         return MergedInstance(
-            tuple(self.parts), self.score_sum / self.area, self.class_id, len(self.tiles)
+            tuple(self.parts), self.score_sum / self.area, class_id, len(self.tiles)
         )
 
 
@@ -103,12 +108,14 @@ class _Groups:
         self._groups: dict[int, _Group] = {}
         self._last_id = 0
 
-    def new(self, class_id: int, score: float, area: int, bottom: int, tiles: set[int]) -> int:
+    def new(
+        self, class_pixels: dict[int, int], score: float, area: int, bottom: int, tiles: set[int]
+    ) -> int:
         """Open a group of one candidate and return the candidate's id."""
         self._last_id += 1
         self._parents[self._last_id] = self._last_id
         self._groups[self._last_id] = _Group(
-            [self._last_id], class_id, score * area, area, bottom, tiles
+            [self._last_id], class_pixels, score * area, area, bottom, tiles
         )
         return self._last_id
 
@@ -205,7 +212,11 @@ class InstanceMerger:
         self._tiles = [tile for tile in self._tiles if tile.box[2] > window.row_off]
         ids = [
             self._groups.new(
-                each.class_id, each.score, each.mask.area, each.mask.box[2], {self._tile_count}
+                {each.class_id: each.mask.area},
+                each.score,
+                each.mask.area,
+                each.mask.box[2],
+                {self._tile_count},
             )
             for each in candidates
         ]
@@ -257,12 +268,15 @@ class InstanceMerger:
         claim[stronger] = candidate.evidence[stronger]
         owner[stronger] = own_id
 
-    def close_band(self, mask: np.ndarray, probability: np.ndarray) -> list[MergedInstance]:
+    def close_band(
+        self, mask: np.ndarray, probability: np.ndarray, classes: np.ndarray | None = None
+    ) -> list[MergedInstance]:
         """Deal out the pixels of the next finished rows.
 
         Args:
             mask: [rows, X] bool: the final mask of the rows below those closed before.
             probability: [rows, X]: the final probability there, for the regions' scores.
+            classes: [rows, X] uint16: the class there, for the regions'; `REGION_CLASS` if None.
 
         Returns:
             The landslides that end above the band's last row: nothing can join them any more.
@@ -274,7 +288,7 @@ class InstanceMerger:
             owner = self._owner.pop(bottom)
             self._claim.pop(bottom)
             owner[~mask] = 0
-        self._add_regions(mask & (owner == 0), probability, owner, top)
+        self._add_regions(mask & (owner == 0), probability, classes, owner, top)
         for root, label_mask, row_off, col_off in self._split(owner):
             self._groups.of(root).parts.append(PackedMask.pack(label_mask, top + row_off, col_off))
         self._closed_rows = bottom
@@ -286,7 +300,12 @@ class InstanceMerger:
         return self._emit(self._groups.close(None))
 
     def _add_regions(
-        self, unclaimed: np.ndarray, probability: np.ndarray, owner: np.ndarray, top: int
+        self,
+        unclaimed: np.ndarray,
+        probability: np.ndarray,
+        classes: np.ndarray | None,
+        owner: np.ndarray,
+        top: int,
     ) -> None:
         """Write the ids of the 4-connected regions of unclaimed mask pixels into `owner`.
 
@@ -297,10 +316,13 @@ class InstanceMerger:
         areas = np.bincount(labels.ravel(), minlength=count + 1)
         sums = np.bincount(labels[unclaimed], probability[unclaimed], minlength=count + 1)
         tiles = self._tiles_of(labels, count, top)
-        for label, (rows, _) in enumerate(ndimage.find_objects(labels), start=1):
-            area = int(areas[label])
+        for label, place in enumerate(ndimage.find_objects(labels), start=1):
+            area, bottom = int(areas[label]), top + place[0].stop
+            class_pixels = {REGION_CLASS: area}
+            if classes is not None:
+                class_pixels = _class_pixels(classes[place][labels[place] == label])
             ids[label] = self._groups.new(
-                REGION_CLASS, float(sums[label]) / area, area, top + rows.stop, tiles[label]
+                class_pixels, float(sums[label]) / area, area, bottom, tiles[label]
             )
         regions = ids[labels]
         above = self._regions_above
@@ -341,6 +363,12 @@ class InstanceMerger:
     def _emit(self, groups: list[_Group]) -> list[MergedInstance]:
         self.dissolved_count += sum(not group.parts for group in groups)
         return [group.assemble() for group in groups if group.parts]
+
+
+def _class_pixels(classes: np.ndarray) -> dict[int, int]:
+    """Count the pixels of each class in [N] classes; one that no tile named is `REGION_CLASS`."""
+    counts = np.bincount(np.maximum(classes, REGION_CLASS))
+    return {int(class_id): int(counts[class_id]) for class_id in np.flatnonzero(counts)}
 
 
 def _box(window: Window) -> tuple[int, int, int, int]:

@@ -107,3 +107,43 @@ class Mosaic:
         """Return the finished rows above `row_end`: [rows, X] float32, NaN where nothing is."""
         weight = self._weight.pop(row_end)
         return np.where(weight > 0, np.clip(self._mean.pop(row_end), 0, 1), np.float32(math.nan))
+
+
+class ClassMosaic:
+    """The class of each pixel: what the tile says that has the largest share in its probability.
+
+    Classes cannot be averaged as probabilities are, and one number a pixel goes to disk and over
+    the network for a tile, whatever the number of classes.
+
+    Args:
+        rows: Strip height: a tile and the rows that may wait to be popped.
+        width: Scene width, pixels.
+        row_off: First row that is still to be popped.
+    """
+
+    def __init__(self, rows: int, width: int, row_off: int = 0) -> None:
+        self._classes = Strip(rows, width, np.uint16)
+        self._share = Strip(rows, width, np.float32)
+        self._classes.row_off = self._share.row_off = row_off
+
+    def add(
+        self,
+        class_map: np.ndarray,
+        probability: np.ndarray,
+        valid_mask: np.ndarray,
+        window: Window,
+    ) -> None:
+        """Take the classes of one tile, [H, W]; the other arguments are those of `Mosaic.add`."""
+        classes, best = self._classes.view(window), self._share.view(window)
+        height, width = best.shape
+        valid = valid_mask[:height, :width]
+        weight = blend_weights(*probability.shape)[:height, :width]
+        share = np.where(valid, weight * probability[:height, :width], np.float32(0))
+        stronger = share > best
+        best[stronger] = share[stronger]
+        classes[stronger] = class_map[:height, :width][stronger]
+
+    def pop(self, row_end: int) -> np.ndarray:
+        """Return the finished rows above `row_end`: [rows, X] uint16; 0 where nothing is likely."""
+        self._share.pop(row_end)
+        return self._classes.pop(row_end)

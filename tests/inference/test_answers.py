@@ -25,7 +25,9 @@ def random_answer(rng, size, count):
     valid_mask[0, 0] = True
     probability = rng.random((size, size)).astype(np.float32)
     window = Window(int(rng.integers(0, 10**6)), int(rng.integers(0, 10**6)), size, size)
-    return answer_of(TilePrediction(probability, instances), valid_mask, window, 0.3)
+    of_classes = rng.random((size, size, 3)).astype(np.float32) if count % 2 else None
+    prediction = TilePrediction(probability, instances, of_classes)
+    return answer_of(prediction, valid_mask, window, 0.3)
 
 
 @settings(max_examples=30, deadline=None)
@@ -40,6 +42,11 @@ def test_decode_is_the_inverse_of_encode(seed, tiles, size):
         assert copy.valid_mask.dtype == bool
         np.testing.assert_array_equal(copy.valid_mask, answer.valid_mask)
         np.testing.assert_array_equal(copy.probability, answer.probability)
+        if answer.class_map is None:
+            assert copy.class_map is None
+        else:
+            assert set(np.unique(answer.class_map)) <= {1, 2, 3}
+            np.testing.assert_array_equal(copy.class_map, answer.class_map)
         assert len(copy.candidates) == len(answer.candidates)
         for one, other in zip(answer.candidates, copy.candidates, strict=True):
             assert (one.score, one.class_id) == (other.score, other.class_id)
@@ -53,6 +60,16 @@ def test_equal_answers_are_equal_bytes(monkeypatch):
     first = encode(answers)
     monkeypatch.setattr("time.time", lambda: 2e9)  # archives like to remember when
     assert encode(answers) == first
+
+
+def test_classes_are_the_most_probable_ones_and_of_the_tiles_size():
+    of_classes = np.array([[[0.1, 0.3], [0.6, 0.2], [0, 0]]], np.float32)
+    valid, window = np.ones((1, 3), bool), Window(0, 0, 3, 1)
+    prediction = TilePrediction(of_classes.sum(axis=-1), class_probabilities=of_classes)
+    assert answer_of(prediction, valid, window, 0.5).class_map.tolist() == [[2, 1, 1]]
+    wrong = TilePrediction(of_classes.sum(axis=-1), class_probabilities=of_classes[:, :2])
+    with pytest.raises(ShapeError, match=r"tile's size, \(1, 3\). Received: \(1, 2, 2\)"):
+        answer_of(wrong, valid, window, 0.5)
 
 
 @pytest.mark.parametrize(
