@@ -52,21 +52,44 @@ def trust(facts: Facts) -> Markup:
     if facts.metrics is None:
         return section("How far to trust it", "trust", unmeasured(NO_TRUTH))
     metrics = facts.metrics
-    pixels = metrics.get("pixels") or {}
-    said = (
-        f"Judged on {number(pixels.get('evaluated'))} pixels, of which "
-        f"{number(pixels.get('true_landslide'))} are truly landslide; "
-        f"{number(pixels.get('left_out'))} without prediction or truth were left out."
-    )
     notes = [str(each) for each in metrics.get("notes") or []]
     return section(
         "How far to trust it",
         "trust",
-        tag("p", said),
+        tag("p", _judged(facts, metrics.get("pixels") or {})),
         tag("ul", [tag("li", each) for each in notes], class_="notes") if notes else None,
         _pixel_table(metrics),
         tag("h3", "Landslides, one by one"),
         _landslides(metrics),
+    )
+
+
+LEFT_OUT = {
+    "outside_area": "outside the area of interest",
+    "without_prediction": "without prediction",
+    "without_truth": "without truth",
+}
+
+
+def _judged(facts: Facts, pixels: Mapping[str, Any]) -> str:
+    """Say which pixels the numbers stand on, and which were left out and why."""
+    window = ((facts.metrics or {}).get("within") or {}).get("window")
+    everything = {"col_off": 0, "row_off": 0}
+    everything |= {"width": facts.grid.width, "height": facts.grid.height}
+    part = ""
+    if window and window != everything:
+        part = (
+            f" in a part of the map, its columns {window['col_off']} to "
+            f"{window['col_off'] + window['width']} and rows {window['row_off']} to "
+            f"{window['row_off'] + window['height']}"
+        )
+    left_out = [
+        f"{number(pixels[name])} {why}" for name, why in LEFT_OUT.items() if pixels.get(name)
+    ]
+    return (
+        f"Judged on {number(pixels.get('evaluated'))} pixels{part}, of which "
+        f"{number(pixels.get('true_landslide'))} are truly landslide. Left out: "
+        f"{', '.join(left_out) or 'none'}."
     )
 
 

@@ -1,7 +1,7 @@
 """The whole way on a generated scene, in minutes: `landslide-rcnn demo`.
 
 make_scene -> west: train | middle: choose epoch and threshold | east: never trained on
-           -> map the scene -> evaluate the east -> demo.png
+           -> map the scene -> evaluate the east -> demo.png, report.html
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from rasterio.windows import Window
 from landslide_rcnn.config import LandslideConfig
 from landslide_rcnn.data.scenes import SceneDataset
 from landslide_rcnn.data.synthetic import make_scene
+from landslide_rcnn.evaluation.error_map import ERROR_MAP_NAME
 from landslide_rcnn.evaluation.maps import OUTPUT_NAMES, evaluate_map
 from landslide_rcnn.evaluation.tables import format_table
 from landslide_rcnn.files import atomic_path, refuse_to_overwrite
@@ -19,6 +20,8 @@ from landslide_rcnn.geo.probability import ProbabilityMap
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.vector import align_crs, rasterize_instances, read_polygons
 from landslide_rcnn.inference.result import MapResult
+from landslide_rcnn.report.collect import collect
+from landslide_rcnn.report.page import write_report
 from landslide_rcnn.visualize import map_figure
 from landslide_rcnn.workflows.detect import detect_scene
 from landslide_rcnn.workflows.train import train_model
@@ -78,7 +81,7 @@ def run_demo(
     """Generate a scene, train on its west, map all of it, and judge the east.
 
     Args:
-        output_dir: Gets scene/, model/, map/, metrics.json and demo.png.
+        output_dir: Gets scene/, model/, map/, metrics.json, demo.png and report.html.
         seed: Of the generated scene.
         epochs: Of training.
         minutes: Stop training after this time.
@@ -86,8 +89,10 @@ def run_demo(
         progress: Show progress bars on stderr.
     """
     output_dir = Path(output_dir)
-    picture = output_dir / "demo.png"
-    refuse_to_overwrite(picture, *(output_dir / name for name in OUTPUT_NAMES), overwrite=overwrite)
+    picture, page = output_dir / "demo.png", output_dir / "report.html"
+    refuse_to_overwrite(
+        picture, page, *(output_dir / name for name in OUTPUT_NAMES), overwrite=overwrite
+    )
     scene = make_scene(output_dir / "scene", height=HEIGHT, width=WIDTH, seed=seed)
     train = _part(scene, TRAIN_COLUMNS, overlap=64)
     val = _part(scene, VAL_COLUMNS, overlap=0)
@@ -119,7 +124,10 @@ def run_demo(
         progress=progress,
     )
     _draw(scene, result, held_out, metrics, picture)
-    return DemoResult(metrics, result, _report(metrics, result, picture))
+    # Not by make_report, which would judge what was trained on too.
+    facts = collect(output_dir / "map", metrics, scene.polygons, output_dir / ERROR_MAP_NAME)
+    write_report(facts, page, overwrite=overwrite, progress=progress)
+    return DemoResult(metrics, result, _report(metrics, result, picture, page))
 
 
 def _window(columns: tuple[int, int]) -> Window:
@@ -164,7 +172,7 @@ def _draw(scene, result: MapResult, window: Window, metrics: dict, path: Path) -
         figure.savefig(partial, dpi=110)
 
 
-def _report(metrics: dict, result: MapResult, picture: Path) -> str:
+def _report(metrics: dict, result: MapResult, picture: Path, page: Path) -> str:
     first, last = HELD_OUT_COLUMNS
     return "\n".join(
         [
@@ -178,5 +186,6 @@ def _report(metrics: dict, result: MapResult, picture: Path) -> str:
             f"Landslides: {result.polygons_path}",
             f"Rasters:    {result.probability_path}, {result.mask_path}",
             f"Picture:    {picture}",
+            f"Report:     {page}",
         ]
     )

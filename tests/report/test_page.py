@@ -11,14 +11,17 @@ import geopandas as gpd
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from rasterio.windows import Window
 
 from landslide_rcnn.cli import main
 from landslide_rcnn.errors import RasterError
 from landslide_rcnn.evaluation.maps import evaluate_map
 from landslide_rcnn.files import OutputExistsError
+from landslide_rcnn.report.collect import collect
+from landslide_rcnn.report.judging import trust
 from landslide_rcnn.workflows import report as workflow
 from landslide_rcnn.workflows.report import make_report
-from tests.helpers.map_files import pixel_box, write_map
+from tests.helpers.map_files import pixel_box, write_map, write_polygons
 from tests.report.conftest import EVIL, EVIL_NAME, write_result
 
 
@@ -76,6 +79,21 @@ def test_the_numbers_are_those_of_the_evaluation(small_map, tmp_path):
     layers = {each["id"]: each for each in data_of(text)["layers"]}
     assert list(layers) == ["scene", "probability", "errors", "truth", "landslides"]
     assert len(layers["truth"]["shapes"]) == 33 and len(layers["landslides"]["shapes"]) == 40
+
+
+def test_the_part_that_was_judged_is_said_and_why_the_rest_was_not(small_map, tmp_path):
+    whole = trust(collect(small_map.folder, evaluate_map(small_map.folder, small_map.truth)))
+    # 160 x 96 pixels, of which the first 4 rows have no prediction.
+    assert "Judged on 14,720 pixels, of which " in whole
+    assert "Left out: 640 without prediction." in whole
+    aoi = write_polygons(tmp_path / "aoi.gpkg", pixel_box(0, 0, 10, 10), pixel_box(0, 20, 10, 30))
+    window = Window(0, 0, 80, 10)
+    part = evaluate_map(small_map.folder, small_map.truth, within=window, aoi=aoi)
+    said = trust(collect(small_map.folder, part))
+    assert (
+        "Judged on 120 pixels in a part of the map, its columns 0 to 30 and rows 0 to 10," in said
+    )
+    assert "Left out: 100 outside the area of interest, 80 without prediction." in said
 
 
 def test_what_was_done_is_told(small_map):
