@@ -5,7 +5,6 @@ family adds its batches, its losses and how it reads its network's answers; how 
 `training.TrainingMethods`. Shape letters: `landslide_rcnn.nn`.
 """
 
-import errno
 import hashlib
 import json
 from abc import ABC, abstractmethod
@@ -196,12 +195,15 @@ class Face(TrainingMethods, ABC):
         folders = sorted(p for p in self.model_dir.glob(f"{key}*") if p.is_dir())
         if not folders:
             raise WeightsNotFoundError(
-                errno.ENOENT, f"Could not find a log folder of {key!r} under", str(self.model_dir)
+                f"The last checkpoint is looked for in the log folders of a training. Received: "
+                f"{self.model_dir} without a log folder of {key!r}. Train first, or name the file."
             )
         checkpoints = sorted(folders[-1].glob(f"{self.config.ARCHITECTURE}*.h5"))
         if not checkpoints:
             raise WeightsNotFoundError(
-                errno.ENOENT, "Could not find weight files in", str(folders[-1])
+                "The last checkpoint is looked for in the newest log folder. Received: "
+                f"{folders[-1]} without weight files of {self.config.ARCHITECTURE}. Train first, "
+                "or name the file."
             )
         return str(checkpoints[-1])
 

@@ -9,11 +9,19 @@ import hashlib
 import json
 import os
 import uuid
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from landslide_rcnn.errors import LandslideError
+
+# What `np.load` raises over a damaged `.npz`: where it is damaged decides which.
+DAMAGED_ARCHIVE = (
+    *(OSError, ValueError, KeyError, EOFError, TypeError, MemoryError),
+    *(RuntimeError, zipfile.BadZipFile, zlib.error),  # an unknown compression, an encrypted file
+)
 
 
 class OutputExistsError(LandslideError, FileExistsError):

@@ -290,10 +290,13 @@ class TestDoors:
 
     def test_find_last_says_what_is_missing(self, tmp_path):
         model = modellib.MaskRCNN("training", ShapesConfig(BACKBONE="resnet26"), tmp_path / "logs")
-        with pytest.raises(FileNotFoundError, match="log folder"):
+        with pytest.raises(
+            FileNotFoundError, match="logs without a log folder of 'shapes'"
+        ) as error:
             model.find_last()
+        assert str(error.value).startswith("The last checkpoint is looked for in")
         (tmp_path / "logs" / "shapes20260101T0000").mkdir(parents=True)
-        with pytest.raises(FileNotFoundError, match="weight files"):
+        with pytest.raises(FileNotFoundError, match="0000 without weight files of mask_rcnn"):
             model.find_last()
 
 

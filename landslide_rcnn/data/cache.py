@@ -14,7 +14,6 @@ import pickle
 import stat
 import threading
 import types
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from landslide_rcnn.data.dataset import Dataset
 from landslide_rcnn.data.samples import Sample, read_sample
 from landslide_rcnn.data.wrapper import DatasetWrapper
 from landslide_rcnn.errors import ConfigError, DatasetError
-from landslide_rcnn.files import atomic_path
+from landslide_rcnn.files import DAMAGED_ARCHIVE, atomic_path
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +110,7 @@ class CachedDataset(DatasetWrapper):
         if path.exists():
             try:
                 sample = _read(path)
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            except DAMAGED_ARCHIVE as error:
                 logger.warning("%s is damaged (%s): made anew", path, error)
             else:
                 with self._lock:

@@ -23,6 +23,7 @@ import numpy as np
 import shapely
 
 from landslide_rcnn.data.checking import ImageFacts
+from landslide_rcnn.data.problems import name_some
 from landslide_rcnn.errors import ConfigError, DatasetError
 from landslide_rcnn.geo.measure import Ruler
 
@@ -301,7 +302,7 @@ def _dealt(samples: Samples, groups: list[str], parts: dict, rng: np.random.Gene
     if count < len(parts):
         raise DatasetError(
             f"Every part needs a group of its own. Received: {count} groups for {len(parts)} "
-            f"parts ({', '.join(parts)}). Use smaller blocks or fewer parts."
+            f"parts ({name_some(list(parts))}). Use smaller blocks or fewer parts."
         )
     return deal(groups, samples.landslide_px > 0, samples.landslide_px, list(parts.values()), rng)
 

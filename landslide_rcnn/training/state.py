@@ -8,7 +8,6 @@ state of its last epoch, whole.
 """
 
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import keras
 import numpy as np
 
 from landslide_rcnn.errors import LandslideError
-from landslide_rcnn.files import atomic_path
+from landslide_rcnn.files import DAMAGED_ARCHIVE, atomic_path
 
 
 class TrainingStateError(LandslideError, ValueError):
@@ -63,7 +62,7 @@ class StoredState:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             self.notes: dict[str, Any] = json.loads(arrays.pop("notes").tobytes())
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except DAMAGED_ARCHIVE as error:
             raise TrainingStateError(
                 f"A training is resumed from the state that it left. Received: {path}, which "
                 f"cannot be read ({error}). Use --overwrite (overwrite=True) to start anew."

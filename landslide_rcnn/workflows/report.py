@@ -49,8 +49,9 @@ def make_report(
     evaluation, metrics = Path(result), kept_metrics(result)
     with ExitStack() as until_written:
         if truth is not None and not _measured_with(metrics, truth, evaluation):
-            output.parent.mkdir(parents=True, exist_ok=True)
-            work = tempfile.TemporaryDirectory(prefix=".partial-", dir=output.parent)
+            # Near the page, where there is room; a truth that is refused leaves no new folders.
+            near = next(each for each in output.absolute().parents if each.is_dir())
+            work = tempfile.TemporaryDirectory(prefix=".partial-", dir=near)
             evaluation = Path(until_written.enter_context(work))
             metrics = evaluate_map(result, truth, evaluation, progress=progress)
         if truth is None and metrics is not None and Path(str(metrics.get("truth", ""))).is_file():

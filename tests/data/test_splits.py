@@ -151,6 +151,9 @@ def test_what_cannot_be_split():
         make_split(samples, "blocks", {"train": 1, "val": 0})
     with pytest.raises(DatasetError, match="Received: 1 groups for 3 parts"):
         make_split(samples, "blocks=9")
+    with pytest.raises(DatasetError, match=r"400 parts \(1, 2, [^)]* and \d+ more\)") as error:
+        make_split(samples, "kfold=400")
+    assert len(str(error.value)) < 200
     with pytest.raises(DatasetError, match="by attribute needs it.*'county' without a table"):
         make_split(samples, "attribute=county")
     overlapping, _ = tiles(40, 40, 32, 30)

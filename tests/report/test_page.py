@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from rasterio.windows import Window
 
 from landslide_rcnn.cli import main
-from landslide_rcnn.errors import RasterError
+from landslide_rcnn.errors import LandslideError, RasterError
 from landslide_rcnn.evaluation.maps import evaluate_map
 from landslide_rcnn.files import OutputExistsError
 from landslide_rcnn.report.collect import collect
@@ -156,6 +156,15 @@ def test_metrics_beside_the_map_are_used_unless_they_are_of_another_truth(tmp_pa
     make_report(made.folder, tmp_path / "c.html", truth=other, progress=False)
     assert len(calls) == 1
     assert {each.name for each in tmp_path.iterdir() if each.name.startswith(".")} == set()
+
+
+def test_a_truth_that_is_refused_leaves_nothing(small_map, tmp_path):
+    page = tmp_path / "new" / "folder" / "report.html"
+    with pytest.raises(LandslideError, match="nowhere.gpkg"):
+        make_report(small_map.folder, page, truth=tmp_path / "nowhere.gpkg", progress=False)
+    assert not list(tmp_path.iterdir())
+    make_report(small_map.folder, page, truth=small_map.truth, progress=False)
+    assert sorted(each.name for each in tmp_path.rglob("*")) == ["folder", "new", "report.html"]
 
 
 def test_a_mask_as_truth_and_a_scene_that_moved(tmp_path):

@@ -1,6 +1,7 @@
 """A whole training: its files, stages, early stopping, and going on after an interruption."""
 
 import csv
+import io
 import json
 import os
 import subprocess
@@ -349,9 +350,16 @@ class TestResuming:
         path.write_bytes(content)
         with pytest.raises(TrainingStateError, match="state.npz, which cannot be read"):
             train(tmp_path, resume=True)
-        path.write_bytes(content[:-50])
-        with pytest.raises(TrainingStateError, match="cannot be read"):
-            train(tmp_path, resume=True)
+        directory = content.rindex(b"PK\x01\x02")  # of the archive's last array
+        unknown, encrypted = bytearray(content), bytearray(content)
+        unknown[directory + 10] = 77  # compression
+        encrypted[directory + 8] |= 1
+        lone = io.BytesIO()
+        np.save(lone, np.zeros(3))
+        for damaged in (content[:-50], unknown, encrypted, lone.getvalue(), b""):
+            path.write_bytes(damaged)
+            with pytest.raises(TrainingStateError, match="cannot be read"):
+                train(tmp_path, resume=True)
 
     def test_one_process_at_a_time(self, tmp_path):
         (tmp_path / "training_state").mkdir()
