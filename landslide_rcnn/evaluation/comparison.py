@@ -175,6 +175,11 @@ class _Pair:
                 *truth.notes,
                 *self._area.notes,
                 *(note for mask in self._masks for note in mask.notes),
+                *(
+                    []
+                    if self._blocks[0].total().total
+                    else ["No pixel has both maps and a truth: nothing could be compared."]
+                ),
                 *few_blocks_note(block_count),
             ],
         }

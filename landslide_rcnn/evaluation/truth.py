@@ -10,8 +10,10 @@ import contextlib
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+import geopandas as gpd
 import numpy as np
 from rasterio.windows import Window
+from shapely import box
 
 from landslide_rcnn.errors import RasterError
 from landslide_rcnn.evaluation.grids import ClassesOnGrid
@@ -19,6 +21,7 @@ from landslide_rcnn.evaluation.objects import PolygonObjects, RegionObjects
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.source import Source
 from landslide_rcnn.geo.vector import align_crs, read_polygons, same_crs
+from landslide_rcnn.geo.windows import bounds_of
 
 RASTER_SUFFIXES = (".tif", ".tiff", ".jp2", ".png", ".jpg", ".jpeg")
 
@@ -85,7 +88,9 @@ class PolygonTruth:
                 f"The true polygons were reprojected from {polygons.crs.to_string()} to the "
                 f"map's {scene.crs.to_string()}."
             )
-        self._objects = PolygonObjects(align_crs(polygons, scene), scene.transform)
+        polygons = align_crs(polygons, scene)
+        self.notes += _beyond_notes(polygons, scene)
+        self._objects = PolygonObjects(polygons, scene.transform)
 
     def read(self, window: Window, valid_mask: np.ndarray) -> TrueBand:
         layers = self._objects.labels(window)
@@ -99,6 +104,19 @@ class PolygonTruth:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _beyond_notes(polygons: gpd.GeoDataFrame, scene: Scene) -> list[str]:
+    """Say how many true polygons lie wholly beyond the map: they count for nothing."""
+    window = Window(0, 0, scene.width, scene.height)
+    on_map = int(polygons.intersects(box(*bounds_of(window, scene.transform))).sum())
+    beyond = len(polygons) - on_map
+    if not beyond:
+        return []
+    note = f"{beyond:,} of {len(polygons):,} true polygons lie beyond the map and do not count."
+    if not on_map:
+        note += " Is it the truth of this scene, and is its CRS right?"
+    return [note]
 
 
 class MaskTruth:

@@ -26,6 +26,8 @@ from landslide_rcnn.inference.result import (
 )
 
 FIX = "Name the output folder of detect (predict_scene)."
+# What `summary.json` says in several entries each.
+SUMMARY_PARTS = ("scene", "tiles", "post_processing", "fingerprint", "versions")
 
 
 @dataclass
@@ -104,6 +106,13 @@ def collect(
             f"{', '.join(missing)}. {FIX}"
         )
     summary = read_json(directory / SUMMARY_NAME)
+    summary = {name: value for name, value in summary.items() if value is not None}
+    strange = [name for name in SUMMARY_PARTS if not isinstance(summary.get(name, {}), dict)]
+    if strange:
+        raise RasterError(
+            f"{directory / SUMMARY_NAME} must hold objects of these names. Received: something "
+            f"else for {', '.join(strange)}. {FIX}"
+        )
     with Scene(directory / MASK_NAME, allow_no_crs=True) as mask:
         grid, pixel_size_m = mask.grid, mask.pixel_size_m
     return Facts(

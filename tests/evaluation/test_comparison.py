@@ -91,6 +91,17 @@ def test_a_map_against_itself(by_hand):
     assert found["landslides"]["mcnemar"]["p_value"] is None
 
 
+def test_maps_that_share_no_pixel_are_said_to(by_hand, tmp_path):
+    first, _, truth = by_hand
+    far = TRANSFORM * TRANSFORM.translation(1000, 0)
+    second = write_map(tmp_path / "far", np.full((20, 20), 0.9), transform=far)
+    (second / "summary.json").write_text('{"threshold": 0.5, "landslides": 0}')
+    found = compare(first, second, truth)
+    assert found["pixels"]["evaluated"] == 0 and found["metrics"]["f1"]["difference"] is None
+    assert "No pixel has both maps and a truth: nothing could be compared." in found["notes"]
+    assert "nothing could be compared" not in "".join(compare(first, first, truth)["notes"])
+
+
 def test_a_second_map_on_another_grid(by_hand, tmp_path):
     first, second, truth = by_hand
     same = compare(first, second, truth)

@@ -44,6 +44,19 @@ def judge(folder, truth, **options):
     return evaluate_map(folder, truth, progress=False, **options)
 
 
+def test_polygons_beyond_the_map_are_counted_and_said(world, tmp_path):
+    folder, _, _ = world
+    inside, edge = pixel_box(5, 4, 15, 12), pixel_box(-3, 0, 1, 3)
+    far = affinity.translate(inside, 100_000)
+    both = judge(folder, write_polygons(tmp_path / "both.gpkg", inside, edge, far))
+    assert both["notes"][0] == "1 of 3 true polygons lie beyond the map and do not count."
+    none = judge(folder, write_polygons(tmp_path / "far.gpkg", far))
+    assert "1 of 1 true polygons lie beyond the map" in none["notes"][0]
+    assert none["notes"][0].endswith("is its CRS right?")
+    all_on_it = judge(folder, write_polygons(tmp_path / "on.gpkg", inside, edge))
+    assert "beyond the map" not in "".join(all_on_it["notes"])
+
+
 class TestOtherGrids:
     def test_a_larger_mask_is_cut(self, world, tmp_path):
         folder, truth, _ = world

@@ -112,6 +112,21 @@ def test_what_was_done_is_told(small_map):
     assert str(small_map.folder.parent) not in text
 
 
+@pytest.mark.parametrize("value", [None, [], "x", 3])
+def test_a_summary_of_other_kinds_is_refused_or_does_without(small_map, tmp_path, value):
+    folder = shutil.copytree(small_map.folder, tmp_path / "map")
+    summary = json.loads((folder / "summary.json").read_text())
+    for name in ("scene", "tiles", "post_processing", "fingerprint", "versions"):
+        (folder / "summary.json").write_text(json.dumps({**summary, name: value}))
+        page = tmp_path / f"{name}.html"
+        if value is None:
+            assert make_report(folder, page, progress=False).is_file()
+        else:
+            with pytest.raises(RasterError, match=f"Received: something else for {name}"):
+                make_report(folder, page, progress=False)
+            assert not page.exists()
+
+
 def test_without_truth_nothing_is_claimed(small_map, tmp_path):
     text = text_of(make_report(small_map.folder, tmp_path / "r.html", progress=False))
     for name in ("trust", "curves", "borders"):
