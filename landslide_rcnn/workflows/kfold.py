@@ -28,7 +28,7 @@ from landslide_rcnn.data.background import BackgroundEnhanced
 from landslide_rcnn.data.dataset import Dataset
 from landslide_rcnn.data.split_files import PartOfSplit, copy_splits, keys_of, read_split
 from landslide_rcnn.data.wrapper import Subset
-from landslide_rcnn.errors import DatasetError, WeightsError
+from landslide_rcnn.errors import DatasetError, LandslideError, WeightsError
 from landslide_rcnn.evaluation.datasets import sweep_dataset
 from landslide_rcnn.evaluation.pixels import DEFINITIONS, ThresholdSweep, metrics_dict
 from landslide_rcnn.files import refuse_to_overwrite, sha256_of, write_json
@@ -97,13 +97,14 @@ def train_folds(
         ConfigError, DatasetError: The data cannot be divided so; or see `train_model`.
     """
     run = _Run(Path(output_dir), config, dataset, folds, seed, enhancement or {}, progress)
-    run.begin({**training, "minutes": minutes}, resume=resume, overwrite=overwrite)
-    for fold in run.names:
-        if not run.is_finished(fold):
-            share = None if minutes is None else minutes / folds
-            # What a fold has left that is not finished is gone on with, or else replaced.
-            goes_on = dict(resume=resume, overwrite=overwrite or resume)
-            run.train(fold, {**training, "minutes": share, **goes_on})
+    made = not run.folder.exists()
+    try:
+        run.begin({**training, "minutes": minutes}, resume=resume, overwrite=overwrite)
+        run.train_rest(training, minutes, resume=resume, overwrite=overwrite)
+    except LandslideError:
+        if made:
+            run.forget_nothing_done()
+        raise
     return run.finish()
 
 
@@ -139,6 +140,25 @@ class _Run:
         else:
             (self.folder / ENSEMBLE_NAME).unlink(missing_ok=True)
             self._remember()
+
+    def forget_nothing_done(self) -> None:
+        """Remove what `begin` wrote into a new folder, if no fold has begun: a word was wrong."""
+        if not any(self._weights(fold).parent.exists() for fold in self.names):
+            for name in (SPLIT_NAME, SUMMARY_NAME):
+                (self.folder / name).unlink(missing_ok=True)
+            if self.folder.exists() and not any(self.folder.iterdir()):
+                self.folder.rmdir()
+
+    def train_rest(
+        self, training: dict[str, Any], minutes: float | None, *, resume: bool, overwrite: bool
+    ) -> None:
+        """Train the folds that are not finished."""
+        share = None if minutes is None else minutes / len(self.names)
+        # What a fold has left that is not finished is gone on with, or else replaced.
+        goes_on = dict(resume=resume, overwrite=overwrite or resume)
+        for fold in self.names:
+            if not self.is_finished(fold):
+                self.train(fold, {**training, "minutes": share, **goes_on})
 
     def is_finished(self, fold: str) -> bool:
         """Return whether a fold's weights are there, and those that its training left."""

@@ -27,7 +27,7 @@ from landslide_rcnn.data.problems import name_some
 from landslide_rcnn.data.split_files import copy_splits
 from landslide_rcnn.errors import ConfigError, DatasetError
 from landslide_rcnn.loading import make_model
-from landslide_rcnn.training import Monitor, Stage
+from landslide_rcnn.training import Monitor, Stage, set_trainable
 from landslide_rcnn.weights import LoadReport
 from landslide_rcnn.workflows.epochs import AfterEpoch
 from landslide_rcnn.workflows.fitting import fit_channels, fit_normalization
@@ -134,6 +134,8 @@ def train_model(
     with open_training(output_dir, fingerprint, resume=resume) as run:
         keras.utils.set_random_seed(seed)
         model = make_model(config, output_dir / "logs")
+        for stage in stages:  # a word that names no layer shall not end a later stage after days
+            set_trainable(model.keras_model, stage.layers)
         model.class_names, model.bands = list(train.class_names), _band_names(train, config)
         model.pixel_size_m = train.pixel_size_m
         report = None

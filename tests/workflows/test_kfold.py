@@ -133,6 +133,27 @@ def test_each_fold_trains_on_the_others_and_is_held_out(tmp_path, training):
     assert max(landslides) - min(landslides) <= 1
 
 
+def test_a_wrong_word_leaves_nothing_and_a_kill_leaves_what_was_done(tmp_path, monkeypatch):
+    def refuse(config, train, val, output_dir, **settings):
+        raise ConfigError("The best epoch is chosen by one of these. Received: 'val_f2'.")
+
+    monkeypatch.setattr(kfold, "train_model", refuse)
+    with pytest.raises(ConfigError, match="val_f2"):
+        train_folds(CONFIG, Noisy(), tmp_path / "new", 3, progress=False)
+    with pytest.raises(DatasetError, match="must hold landslides"):
+        train_folds(CONFIG, Subset(Noisy(), [0, 3, 6]), tmp_path / "new", 3, progress=False)
+    assert not (tmp_path / "new").exists()
+
+    def stop(config, train, val, output_dir, **settings):
+        output_dir.mkdir()
+        raise OSError("a full disk")
+
+    monkeypatch.setattr(kfold, "train_model", stop)
+    with pytest.raises(OSError, match="full disk"):
+        train_folds(CONFIG, Noisy(), tmp_path / "new", 3, progress=False)
+    assert (tmp_path / "new" / "kfold.json").exists()
+
+
 def test_mean_deviation_and_pooled_threshold_by_a_loop(tmp_path, training):
     data = Noisy()
     result = train_folds(CONFIG, data, tmp_path, 3, progress=False)

@@ -340,6 +340,12 @@ class TestResuming:
         train(tmp_path, overwrite=True, seed=1, epochs=1)
         assert len(history(tmp_path)) == 1
 
+    def test_layers_of_a_later_stage_are_checked_before_the_first(self, tmp_path):
+        stages = (Stage("all", 2, 0.05), Stage("haeds", 2, 0.01))
+        with pytest.raises(ConfigError, match="at least one layer. Received: 'haeds'"):
+            train(tmp_path / "new", epochs=None, stages=stages)
+        assert not (tmp_path / "new").exists()
+
     def test_a_damaged_state_is_refused(self, tmp_path, monkeypatch):
         stop_at(monkeypatch, AfterEpoch, "_judge", 2)
         with pytest.raises(Killed):
