@@ -3,6 +3,7 @@
 import keras
 from keras import layers, ops
 
+from landslide_rcnn.nn.atrous import AtrousDepthwiseConv2D
 from landslide_rcnn.nn.batch_norm import BatchNorm
 from landslide_rcnn.nn.conv_norm import ConvNorm
 from landslide_rcnn.nn.depthwise import HeDepthwise
@@ -27,7 +28,7 @@ def separable_norm_relu(x, filters: int, name: str, *, dilation: int = 1):
 
     [B, H, W, C] -> [B, H, W, filters]. Source: Chen et al. 2018 (DeepLabv3+), section 3.2.
     """
-    x = layers.DepthwiseConv2D(
+    x = AtrousDepthwiseConv2D(
         3,
         padding="same",
         dilation_rate=dilation,
