@@ -1,6 +1,6 @@
 """Where the time of a semantic network's training step goes.
 
-    python -m benchmarks.semantic_profile
+    python -m benchmarks.semantic_profile --only deeplab drs_unet
 
 Each operation that could dominate a step without need is replaced by the cheapest one of the same
 shapes (soft thresholding by nothing, unpooling by repetition, dilated convolutions by plain
@@ -20,7 +20,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from landslide_rcnn.nn.semantic import drs_unet, parts, pspnet, segnet
+from landslide_rcnn.nn.semantic import drs_unet, segnet
 from landslide_rcnn.nn.semantic.registry import build_semantic
 
 NETWORKS = (
@@ -51,11 +51,12 @@ def _undilated(*kinds: type) -> Callable:
     return replace
 
 
-def _method(kind: type, function: Callable) -> Callable:
-    """Let layers of this kind do `function` instead."""
+def _methods(functions: dict[type, Callable]) -> Callable:
+    """Let layers of these kinds do these functions instead."""
 
     def replace(stack: contextlib.ExitStack) -> None:
-        stack.enter_context(mock.patch.object(kind, "call", function))
+        for kind, function in functions.items():
+            stack.enter_context(mock.patch.object(kind, "call", function))
 
     return replace
 
@@ -69,28 +70,22 @@ def _pool_alone(self, x):
     return largest, ops.zeros(ops.shape(largest), "uint8")
 
 
-def _nearest(self, x, like):
-    height, width = ops.shape(like)[1:3]
-    return ops.cast(ops.image.resize(x, (height, width), interpolation="nearest"), x.dtype)
-
-
-# The operation, and how a network is built or run without it.
+# The operation with what it needs beforehand, and how a network is built or run without it.
 REPLACEMENTS = {
-    "soft threshold": _method(drs_unet.SoftThreshold, lambda self, x, tau: x),
-    "mean |x|": _method(drs_unet.AbsoluteMean, lambda self, x: ops.cast(x[:, :1, :1], "float32")),
-    "unpooling": _method(segnet.MaxUnpool, _repeat),
-    "pooling's corners": _method(segnet.MaxPoolWithCorner, _pool_alone),
-    "dilation": _undilated(layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D),
-    "pyramid pooling": _method(
-        pspnet.AveragePoolTo, lambda self, x: x[:, : self.bins, : self.bins]
+    "soft threshold": _methods(
+        {
+            drs_unet.SoftThreshold: lambda self, x, tau: x,
+            drs_unet.AbsoluteMean: lambda self, x: ops.cast(x[:, :1, :1], "float32"),
+        }
     ),
-    "bilinear resizing": _method(parts.ResizeLike, _nearest),
+    "unpooling": _methods({segnet.MaxUnpool: _repeat, segnet.MaxPoolWithCorner: _pool_alone}),
+    "dilation": _undilated(layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D),
 }
 USES = {
-    "drs_unet": ("soft threshold", "mean |x|"),
-    "segnet": ("unpooling", "pooling's corners"),
-    "pspnet": ("dilation", "pyramid pooling", "bilinear resizing"),
-    "deeplab": ("dilation", "bilinear resizing"),
+    "drs_unet": "soft threshold",
+    "segnet": "unpooling",
+    "pspnet": "dilation",
+    "deeplab": "dilation",
 }
 
 
@@ -121,18 +116,18 @@ def time_step(
         x = rng.normal(size=(batch, size, size, 3)).astype("float32")
         y = rng.integers(0, 2, (batch, size, size, 1)).astype("float32")
         times = []
-        for _ in range(steps + 3):
+        for _ in range(steps + 1):
             start = time.process_time()
             model.train_on_batch(x, y)
             times.append(time.process_time() - start)
-    return statistics.median(times[3:])
+    return statistics.median(times[1:])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=128, help="of a tile, pixels (default 128)")
     parser.add_argument("--batch", type=int, default=4, help="tiles (default 4)")
-    parser.add_argument("--steps", type=int, default=7, help="that are timed (default 7)")
+    parser.add_argument("--steps", type=int, default=3, help="that are timed (default 3)")
     parser.add_argument("--only", nargs="*", help="architectures (default all)")
     arguments = parser.parse_args()
     settings = dict(size=arguments.size, batch=arguments.batch, steps=arguments.steps)
@@ -142,14 +137,11 @@ def main() -> None:
             continue
         for dtype in ("float32", "bfloat16"):
             whole = time_step(name, backbone, dtype, None, **settings)
-            shares = []
-            for operation in USES.get(name, ()):
-                cost = whole - time_step(name, backbone, dtype, operation, **settings)
-                shares.append(f"{operation} {1000 * cost:.0f} ({cost / whole:.0%})")
-            print(
-                f"{name + ' ' + backbone:22}{dtype:11}{1000 * whole:10.0f}   {', '.join(shares)}",
-                flush=True,
-            )
+            row = f"{name + ' ' + backbone:22}{dtype:11}{1000 * whole:10.0f}"
+            if name in USES:
+                cost = whole - time_step(name, backbone, dtype, USES[name], **settings)
+                row += f"   {USES[name]} {1000 * cost:.0f} ({cost / whole:.0%})"
+            print(row, flush=True)
 
 
 if __name__ == "__main__":
