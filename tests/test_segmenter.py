@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -70,6 +71,7 @@ def thin():
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("logs")
+    keras.utils.set_random_seed(0)  # the initial weights, whatever ran before
     model = Segmenter("unet", config=TinyConfig(STEPS_PER_EPOCH=100), model_dir=folder)
     history = model.train(Marks(), Marks(2), 0.01, epochs=2, layers="all", verbose=0)
     return model, history
