@@ -19,7 +19,7 @@ from landslide_rcnn.prediction import (
     Predictor,
     TilePrediction,
     class_probabilities_of,
-    detection_of,
+    detections_of,
     regions_of,
 )
 
@@ -80,15 +80,15 @@ class Ensemble:
 
     def detect(self, images: Sequence[np.ndarray], verbose: int = 0) -> list[dict[str, np.ndarray]]:
         """Find the landslides in images; see `face.Face.detect`."""
-        results = []
-        for image, prediction in zip(images, self.predict_tiles(images)):
-            probabilities = class_probabilities_of(prediction, len(self.class_names))
-            found = regions_of(probabilities, self.threshold, self.min_pixels)
-            height, width = image.shape[:2]
-            results.append(detection_of(found, height, width))
-            if verbose:
-                print(f"{height} x {width} px: {len(found)} found")
-        return results
+        found = (
+            regions_of(
+                class_probabilities_of(prediction, len(self.class_names)),
+                self.threshold,
+                self.min_pixels,
+            )
+            for prediction in self.predict_tiles(images)
+        )
+        return detections_of(images, found, verbose)
 
     def identity(self) -> dict[str, list]:
         """Return what tells this ensemble from others: the identities of its members."""

@@ -23,7 +23,7 @@ from landslide_rcnn.errors import ConfigError, WeightsError, WeightsNotFoundErro
 from landslide_rcnn.matterport.logs import log_folder
 from landslide_rcnn.nn.compiled import compile_forward
 from landslide_rcnn.nn.conv_norm import leaf_layers
-from landslide_rcnn.prediction import Instances, detection_of
+from landslide_rcnn.prediction import Instances, detections_of
 from landslide_rcnn.training import TrainingMethods
 
 
@@ -220,13 +220,7 @@ class Face(TrainingMethods, ABC):
             For each image {"rois": [N, (y1, x1, y2, x2)] int32 pixels, "class_ids": [N] int32,
             "scores": [N] float32, "masks": [H, W, N] bool}.
         """
-        results = []
-        for image, instances in zip(images, self.detect_instances(images)):
-            height, width = image.shape[:2]
-            results.append(detection_of(instances, height, width))
-            if verbose:
-                print(f"{height} x {width} px: {len(instances)} found")
-        return results
+        return detections_of(images, self.detect_instances(images), verbose)
 
     def identity(self) -> dict[str, str]:
         """Return digests of configuration and weights: what tells this model from others."""

@@ -58,6 +58,11 @@ def write_json(path: str | Path, content: Any) -> None:
         partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def as_json(content: Any) -> Any:
+    """Return `content` as reading it from a file of JSON gives it: tuples are lists there."""
+    return json.loads(json.dumps(content))
+
+
 def sha256_of(path: str | Path) -> str:
     """Return the hex digest of a file's bytes, read in blocks."""
     with open(path, "rb") as file:

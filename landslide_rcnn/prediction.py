@@ -5,6 +5,7 @@ nothing else about models. Shape letters: H, W pixels of a tile; N instances; K 
 background 0.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -103,6 +104,19 @@ def detection_of(instances: Instances, height: int, width: int) -> dict[str, np.
         "scores": instances.scores,
         "masks": masks_of(instances, height, width),
     }
+
+
+def detections_of(
+    images: Iterable[np.ndarray], found: Iterable[Instances], verbose: int = 0
+) -> list[dict[str, np.ndarray]]:
+    """Return what `detect` gives for images; with `verbose`, print one line an image."""
+    detections = []
+    for image, instances in zip(images, found):
+        height, width = image.shape[:2]
+        detections.append(detection_of(instances, height, width))
+        if verbose:
+            print(f"{height} x {width} px: {len(instances)} found")
+    return detections
 
 
 def label_regions(mask: np.ndarray) -> tuple[np.ndarray, int]:

@@ -135,11 +135,6 @@ class BackgroundEnhanced(DatasetWrapper):
             self._add_virtual("cutmix", cutmix, landslides, backgrounds)
         self.prepare()
 
-    @classmethod
-    def as_in_paper(cls, dataset: Dataset, seed: int = 0) -> "BackgroundEnhanced":
-        """Add as many samples as Yang et al. 2022: 531 spliced, 600 by CutMix."""
-        return cls(dataset, **PAPER_COUNTS, seed=seed)
-
     def _add_virtual(
         self, kind: str, count: int, landslides: np.ndarray, backgrounds: np.ndarray
     ) -> None:

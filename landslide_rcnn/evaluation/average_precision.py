@@ -26,7 +26,6 @@ AREAS_PX = {
     "medium": (32**2, 96**2),
     "large": (96**2, 1e5**2),
 }
-COCO_MAX_DETECTIONS = 100
 
 # name: (position in IOU_THRESHOLDS or all, range of area)
 NUMBERS = {
@@ -97,7 +96,7 @@ def average_precision(
         images: In COCO's order, that of the images' ids: of predictions with equal scores the
             first counts first.
         max_detections: Of each image and class only so many predictions count, the best. None
-            takes all, as a scene needs; COCO's own is `COCO_MAX_DETECTIONS`.
+            takes all, as a scene needs; COCO's own is 100.
 
     Returns:
         `NUMBERS`; see `AP_DEFINITIONS`. None where there is no true object of the size; 0 where

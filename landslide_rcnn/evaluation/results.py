@@ -6,7 +6,6 @@ Shape letters: h, w pixels of a window. CRS: the map's.
 """
 
 import contextlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,13 @@ from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.vector import read_polygons
 from landslide_rcnn.inference.outlines import LANDSLIDE
 from landslide_rcnn.inference.result import (
+    FIX,
     LAYER,
     MASK_NAME,
     POLYGONS_NAME,
     PROBABILITY_NAME,
     SUMMARY_NAME,
+    read_record,
 )
 
 DEFAULT_BLOCK_PX = 256  # where a map does not say how large its tiles were
@@ -101,18 +102,9 @@ def _read_summary(folder: Path) -> dict[str, Any]:
     Raises:
         RasterError: The folder is not one that `predict_scene` wrote.
     """
-    path = folder / SUMMARY_NAME
-    fix = "Name the output folder of detect (predict_scene)."
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    summary = read_record(folder / SUMMARY_NAME)
+    if not {"threshold", "landslides"} <= set(summary):
         raise RasterError(
-            f"A map's folder must hold {SUMMARY_NAME}. Received: {folder}. {fix}"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise RasterError(f"{path} cannot be read. Received: {error}. {fix}") from error
-    if not isinstance(summary, dict) or not {"threshold", "landslides"} <= set(summary):
-        raise RasterError(
-            f"A map's {SUMMARY_NAME} must hold threshold and landslides. Received: {path}. {fix}"
+            f"A map's {SUMMARY_NAME} must hold threshold and landslides. Received: {folder}. {FIX}"
         )
     return summary

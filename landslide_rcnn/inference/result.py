@@ -10,6 +10,8 @@ from typing import Any
 
 import geopandas as gpd
 
+from landslide_rcnn.errors import RasterError
+from landslide_rcnn.files import as_json
 from landslide_rcnn.geo.formats import VECTOR_FORMATS
 from landslide_rcnn.geo.vector import read_polygons
 from landslide_rcnn.inference.outlines import BACKGROUND, INVALID, LANDSLIDE
@@ -21,6 +23,7 @@ MASK_NAME = "mask.tif"
 SUMMARY_NAME = "summary.json"
 ITEM_NAME = "item.json"
 LAYER = "landslides"
+FIX = "Name the output folder of detect (predict_scene)."
 
 # What every map has; where one of these lies, there is a map.
 OUTPUT_NAMES = (POLYGONS_NAME, PROBABILITY_NAME, MASK_NAME, SUMMARY_NAME)
@@ -78,6 +81,25 @@ class MapResult:
         return self.directory / SUMMARY_NAME
 
 
+def read_record(path: Path) -> dict[str, Any]:
+    """Read an object of JSON that stands in a map's folder.
+
+    Raises:
+        RasterError: It is missing, unreadable or something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RasterError(
+            f"A map's folder must hold {path.name}. Received: {path.parent}. {FIX}"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise RasterError(f"{path} cannot be read. Received: {error}. {FIX}") from error
+    if not isinstance(content, dict):
+        raise RasterError(f"{path} must hold an object. Received: {type(content).__name__}. {FIX}")
+    return content
+
+
 def finished_map(output_dir: Path, fingerprint: dict[str, Any]) -> MapResult | None:
     """Return the map that is complete in a folder; None where there is none, or another one.
 
@@ -91,7 +113,7 @@ def finished_map(output_dir: Path, fingerprint: dict[str, Any]) -> MapResult | N
         summary = json.loads((output_dir / SUMMARY_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if differences(summary.get("fingerprint"), json.loads(json.dumps(fingerprint))):
+    if differences(summary.get("fingerprint"), as_json(fingerprint)):
         return None
     if not all((output_dir / name).exists() for name in OUTPUT_NAMES):
         return None

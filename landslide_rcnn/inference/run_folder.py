@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from landslide_rcnn.errors import LandslideError, RasterError
-from landslide_rcnn.files import refuse_to_overwrite, write_json
+from landslide_rcnn.files import as_json, refuse_to_overwrite, write_json
 from landslide_rcnn.inference.journal import Journal
 
 try:
@@ -104,7 +104,7 @@ def open_run(
         inputs=inputs,
     )
     made = not output_dir.exists()
-    fingerprint = json.loads(json.dumps(fingerprint))  # tuples are lists in a file
+    fingerprint = as_json(fingerprint)
     with contextlib.ExitStack() as until_exit:
         if folder.exists():
             until_exit.enter_context(locked(folder))

@@ -3,7 +3,6 @@
 First step of a report. Nothing is computed here that `inference/` or `evaluation/` has not.
 """
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,16 @@ from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.vector import read_polygons
 from landslide_rcnn.geo.writing import Grid
 from landslide_rcnn.inference.result import (
+    FIX,
     LAYER,
     MASK_NAME,
     OUTPUT_NAMES,
     POLYGONS_NAME,
     PROBABILITY_NAME,
     SUMMARY_NAME,
+    read_record,
 )
 
-FIX = "Name the output folder of detect (predict_scene)."
 # What `summary.json` says in several entries each.
 SUMMARY_PARTS = ("scene", "tiles", "post_processing", "fingerprint", "versions")
 
@@ -105,7 +105,7 @@ def collect(
             f"A map's folder must hold {', '.join(OUTPUT_NAMES)}. Received: {directory} without "
             f"{', '.join(missing)}. {FIX}"
         )
-    summary = read_json(directory / SUMMARY_NAME)
+    summary = read_record(directory / SUMMARY_NAME)
     summary = {name: value for name, value in summary.items() if value is not None}
     strange = [name for name in SUMMARY_PARTS if not isinstance(summary.get(name, {}), dict)]
     if strange:
@@ -140,19 +140,4 @@ def kept_metrics(directory: str | Path) -> dict[str, Any] | None:
         return None
     if path.stat().st_mtime < summary.stat().st_mtime:
         return None
-    return read_json(path)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read an object of JSON that this package wrote.
-
-    Raises:
-        RasterError: It cannot be read, or is something else.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RasterError(f"{path} cannot be read. Received: {error}. {FIX}") from error
-    if not isinstance(content, dict):
-        raise RasterError(f"{path} must hold an object. Received: {type(content).__name__}. {FIX}")
-    return content
+    return read_record(path)

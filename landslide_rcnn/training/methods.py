@@ -1,5 +1,6 @@
 """`train`, as the models that users hold offer it: matterport's arguments, and more by keyword."""
 
+import abc
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
@@ -18,7 +19,7 @@ from landslide_rcnn.training.layers import set_trainable
 from landslide_rcnn.training.trainer import Trainer
 
 
-class TrainingMethods:
+class TrainingMethods(abc.ABC):
     """What a model needs to be trained; a family says how its batches and its losses are made.
 
     Attributes:
@@ -41,9 +42,9 @@ class TrainingMethods:
     save_weights: Callable[..., Any]
     _scope: Callable[[], AbstractContextManager]
 
+    @abc.abstractmethod
     def make_trainer(self) -> Trainer:
         """Put the losses on the network."""
-        raise NotImplementedError
 
     def make_batches(self, dataset: Dataset, **options: Any) -> Batches:
         """Make the batches of a dataset; `options` are those of `TrainingBatches`."""

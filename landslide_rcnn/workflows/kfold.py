@@ -31,12 +31,13 @@ from landslide_rcnn.data.wrapper import Subset
 from landslide_rcnn.errors import DatasetError, LandslideError, WeightsError
 from landslide_rcnn.evaluation.datasets import sweep_dataset
 from landslide_rcnn.evaluation.pixels import DEFINITIONS, ThresholdSweep, metrics_dict
-from landslide_rcnn.files import refuse_to_overwrite, sha256_of, write_json
+from landslide_rcnn.files import as_json, refuse_to_overwrite, sha256_of, write_json
 from landslide_rcnn.inference.run_folder import ADVICE, UnfinishedRunError, differences
 from landslide_rcnn.weights import ENSEMBLE_NAME, Card, read_card, write_ensemble
 from landslide_rcnn.workflows.detect import load_predictor
 from landslide_rcnn.workflows.split import split_dataset
 from landslide_rcnn.workflows.train import train_model
+from landslide_rcnn.workflows.training_run import described
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ class _Run:
             self._refuse_to_replace(overwrite)
             self._divide(split, overwrite or resume)
         self.fold_of = read_split(split)
-        self.asked = json.loads(json.dumps(self._asked(training)))  # tuples are lists in a file
+        self.asked = as_json(self._asked(training))
         if goes_on:
             self._go_on(json.loads(summary.read_text(encoding="utf-8")))
         else:
@@ -312,10 +313,8 @@ class _Run:
 
 
 def _said(value: Any) -> Any:
-    """Return a setting in JSON's types; of an object that has no words for itself, its kind."""
-    if value is None or isinstance(value, str | int | float):
-        return value
-    return repr(value) if isinstance(value, list | tuple) else type(value).__qualname__
+    """Return a setting in JSON's types."""
+    return value if isinstance(value, str | int | float) else described(value)
 
 
 def spread_of(metrics: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:

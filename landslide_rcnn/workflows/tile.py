@@ -15,7 +15,7 @@ from tqdm import tqdm
 from landslide_rcnn.data.coco import CocoWriter
 from landslide_rcnn.data.scenes import SceneDataset
 from landslide_rcnn.errors import DatasetError
-from landslide_rcnn.files import OutputExistsError, refuse_to_overwrite, write_json
+from landslide_rcnn.files import OutputExistsError, as_json, refuse_to_overwrite, write_json
 from landslide_rcnn.geo.writing import write_tile
 
 LABELS, IMAGES = "annotations.json", "images"
@@ -104,7 +104,7 @@ def _stamp(dataset: SceneDataset) -> dict[str, Any]:
 
 def _refuse_other_run(folder: Path, run: dict[str, Any]) -> None:
     former = json.loads((folder / RUN).read_text(encoding="utf-8"))
-    now = json.loads(json.dumps(run))
+    now = as_json(run)
     changed = [
         f"{part} {name}"
         for part in now

@@ -22,7 +22,7 @@ import keras
 from landslide_rcnn.config import Config
 from landslide_rcnn.data.checking import check_images
 from landslide_rcnn.data.dataset import Dataset
-from landslide_rcnn.files import refuse_to_overwrite, sha256_of
+from landslide_rcnn.files import as_json, refuse_to_overwrite, sha256_of
 from landslide_rcnn.inference.run_folder import ADVICE, UnfinishedRunError, differences, locked
 from landslide_rcnn.training import Stage, StoredState, write_state
 from landslide_rcnn.weights import card_path
@@ -91,7 +91,7 @@ def open_training(
     folder = output_dir / FOLDER_NAME
     made = not output_dir.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    fingerprint = json.loads(json.dumps(fingerprint))  # tuples are lists in a file
+    fingerprint = as_json(fingerprint)
     with locked(folder, "a training"):
         _remove_leftovers(output_dir, anew=not resume)
         try:
@@ -118,7 +118,7 @@ def fingerprint_of(
         **others: Further settings. An augmenter goes by its description, initial weights by the
             file's bytes.
     """
-    others["augmentation"] = _described(others.get("augmentation"))
+    others["augmentation"] = described(others.get("augmentation"))
     weights = others.get("weights")
     if weights and weights != "last" and Path(weights).is_file():
         others["weights"] = {"name": Path(weights).name, "sha256": sha256_of(weights)}
@@ -145,11 +145,11 @@ def _data(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _described(augmentation: Any) -> str | None:
-    """Return an augmenter's own description, without what it has drawn so far."""
-    if augmentation is None:
+def described(setting: Any) -> str | None:
+    """Return what an object, such as an augmenter, says of itself; not what it has drawn so far."""
+    if setting is None:
         return None
-    return re.sub(r" at 0x[0-9a-f]+|samples=.*?last_rng_idx=[^,]*, ", "", str(augmentation))
+    return re.sub(r" at 0x[0-9a-f]+|samples=.*?last_rng_idx=[^,]*, ", "", str(setting))
 
 
 def _state_path(output_dir: Path) -> Path:

@@ -1,4 +1,4 @@
-"""`python -m samples.bijie train|evaluate|compare`."""
+"""`python -m samples.bijie train|evaluate|compare|kfold`."""
 
 from pathlib import Path
 
@@ -30,6 +30,21 @@ def compare(data, output, names, cpu_minutes, seed) -> None:
     from samples.bijie.comparison import compare_rows
 
     click.echo(compare_rows(data, Path(output), names, cpu_minutes, seed))
+
+
+@main.command()
+@click.option("--data", required=True, help="Folder with split.csv; see the README.")
+@click.option("--output", default="results/bijie-kfold", show_default=True)
+@click.option("--row", "name", required=True, help="One of `compare`.")
+@click.option("--folds", default=5, show_default=True)
+@click.option("--cpu-minutes", default=60.0, show_default=True, help="Of all folds together.")
+@click.option("--seed", default=0, show_default=True, help="Decides everything random.")
+@one_line_errors
+def kfold(data, output, name, folds, cpu_minutes, seed) -> None:
+    """Cross-validate one row of `compare` on four counties; the fifth judges the ensemble."""
+    from samples.bijie.comparison import fold_row
+
+    click.echo(fold_row(name, data, Path(output), cpu_minutes, folds=folds, seed=seed))
 
 
 if __name__ == "__main__":

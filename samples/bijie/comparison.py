@@ -1,6 +1,7 @@
 """Which architecture is better on Bijie? Each with the same data, input size and processor time.
 
     python -m samples.bijie compare --data BIJIE --cpu-minutes 12 [--row NAME ...]
+    python -m samples.bijie kfold --data BIJIE --cpu-minutes 60 --row NAME
 
 Rows are trained one after another and kept in files, so that a run that was stopped goes on where
 it was. Epoch and threshold come from the val county, the numbers from the test county. All start
@@ -97,11 +98,7 @@ def compare_rows(
         RegistryError: A name is not of `ROWS`.
     """
     names = list(names) or list(ROWS)
-    unknown = [name for name in names if name not in ROWS]
-    if unknown:
-        raise RegistryError(
-            f"Rows must be known. Received: {', '.join(unknown)}. Use: {', '.join(ROWS)}."
-        )
+    _check_names(names)
     rows = {}
     for name in names:
         rows[name] = train_row(name, data, folder, cpu_minutes, seed=seed)
@@ -127,9 +124,6 @@ def train_row(
     Returns:
         Metrics of the test county at the card's threshold, and the epoch.
     """
-    from landslide_rcnn.evaluation.datasets import sweep_dataset
-    from landslide_rcnn.evaluation.pixels import metrics_dict
-    from landslide_rcnn.loading import load_model
     from landslide_rcnn.workflows.train import train_model
 
     path = folder / name / "row.json"
@@ -144,30 +138,74 @@ def train_row(
         open_part(data, "train"),
         open_part(data, "val"),
         folder / name,
-        epochs=10_000,
         minutes=cpu_minutes,
-        clock=time.process_time,
-        augment=True,
-        augmentation=photometric_augmentation(),
         seed=seed,
         overwrite=True,
+        **_training(),
     )
     used = (time.process_time() - started) / 60
-    model, card = load_model(result.weights)
-    sweep = sweep_dataset(model, open_part(data, "test"), batch_size=8)
-    metrics = metrics_dict(sweep.confusion_at(card.threshold))
-    metrics.pop("definition", None)
+    threshold, metrics = judge_on_test(result.weights, data)
     row = {
         **asked,
         "title": ROWS[name].title,
         "cpu_minutes_used": used,
         "best_epoch": result.epoch,
-        "threshold": card.threshold,
+        "threshold": threshold,
         "val_f1": result.metrics["f1"],
         "test": metrics,
     }
     write_json(path, row)
     return row
+
+
+def fold_row(
+    name: str, data: str, folder: Path, cpu_minutes: float, *, folds: int = 5, seed: int = 0
+) -> str:
+    """Cross-validate one row on train and val, and judge the ensemble on the test county.
+
+    Args:
+        name: Of `ROWS`.
+        data: Folder of the dataset.
+        folder: Gets a folder of that name; folds that a stopped run has left there are kept.
+        cpu_minutes: Processor time of all folds together.
+        folds: How many.
+        seed: Of the folds, and of every training.
+
+    Returns:
+        The folds' table, and the ensemble's metrics on the test county, as text.
+
+    Raises:
+        RegistryError: The name is not of `ROWS`.
+    """
+    from landslide_rcnn.workflows.kfold import format_folds, train_folds
+
+    _check_names([name])
+    result = train_folds(
+        ROWS[name].make_config(),
+        open_part(data, "train+val"),
+        folder / name,
+        folds,
+        minutes=cpu_minutes,
+        seed=seed,
+        resume=True,
+        **_training(),
+    )
+    threshold, metrics = judge_on_test(folder / name, data)
+    found = ", ".join(f"{key} {_number(metrics[key])}" for key in TEST_METRICS)
+    return f"{format_folds(result.summary)}\nensemble, test county: {found} at {threshold:.3f}"
+
+
+def judge_on_test(weights: Path, data: str) -> tuple[float, dict[str, Any]]:
+    """Return the card's threshold, and the metrics of the test county at it."""
+    from landslide_rcnn.evaluation.datasets import sweep_dataset
+    from landslide_rcnn.evaluation.pixels import metrics_dict
+    from landslide_rcnn.loading import load_model
+
+    model, card = load_model(weights)
+    sweep = sweep_dataset(model, open_part(data, "test"), batch_size=8)
+    metrics = metrics_dict(sweep.confusion_at(card.threshold))
+    del metrics["definition"]
+    return card.threshold, metrics
 
 
 def measure_costs(names: list[str], folder: Path, data: str) -> dict[str, dict[str, float]]:
@@ -206,9 +244,29 @@ def format_rows(rows: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def _check_names(names: Sequence[str]) -> None:
+    unknown = [name for name in names if name not in ROWS]
+    if unknown:
+        raise RegistryError(
+            f"Rows must be known. Received: {', '.join(unknown)}. Use: {', '.join(ROWS)}."
+        )
+
+
+def _training() -> dict[str, Any]:
+    """Return what every training here is given; its end is the processor time."""
+    return {
+        "epochs": 10_000,
+        "clock": time.process_time,
+        "augment": True,
+        "augmentation": photometric_augmentation(),
+    }
+
+
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
+
+TEST_METRICS = ("precision", "recall", "overall_accuracy", "f1", "iou", "miou")
 
 COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     "P": lambda row: _number(row["test"]["precision"]),

@@ -238,7 +238,7 @@ def test_threads_share_a_dataset():
 
 
 def test_the_papers_counts():
-    enhanced = BackgroundEnhanced.as_in_paper(Tiles(some_tiles()))
+    enhanced = BackgroundEnhanced(Tiles(some_tiles()), **PAPER_COUNTS)
     kinds = [info.get("kind") for info in enhanced.image_info]
     assert (kinds.count("splice"), kinds.count("cutmix")) == (531, 600)
     assert PAPER_COUNTS == {"splice": 531, "cutmix": 600}

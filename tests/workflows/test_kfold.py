@@ -8,6 +8,7 @@ import math
 from dataclasses import asdict
 
 import cv2
+import imgaug.augmenters as iaa
 import numpy as np
 import pytest
 
@@ -260,7 +261,7 @@ def test_a_stopped_run_keeps_its_folds(tmp_path, training, caplog):
         ({"folds": 3}, "folds 4, now 3"),
         ({"seed": 5}, "seed 0, now 5"),
         ({"epochs": 9}, "training.epochs 2, now 9"),
-        ({"augmentation": object()}, "training.augmentation None, now object"),
+        ({"augmentation": iaa.Fliplr(0.5)}, "training.augmentation None, now Fliplr"),
         ({"enhancement": {"cutmix": 2}}, "enhancement.cutmix None, now 2"),
         ({"config": LandslideConfig(LEARNING_RATE=0.5)}, "config.LEARNING_RATE .*, now 0.5"),
         ({"dataset": Noisy(count=15)}, "images .*image 0.*, now "),
@@ -276,6 +277,18 @@ def test_another_run_is_not_gone_on_with(tmp_path, training, changes, named):
         train_folds(**{**given, "epochs": 2, **changes}, resume=True)
     assert "--overwrite" in str(error.value) and "\n" not in str(error.value)
     assert (tmp_path / "kfold.json").read_bytes() == before
+
+
+def test_an_augmentation_is_known_by_what_it_does(tmp_path, training):
+    given = dict(config=CONFIG, dataset=Noisy(), output_dir=tmp_path, folds=4, progress=False)
+    training.stop_at = "2"
+    with pytest.raises(KeyboardInterrupt):
+        train_folds(**given, augmentation=iaa.Multiply((0.8, 1.25)))
+    with pytest.raises(UnfinishedRunError, match="training.augmentation Multiply"):
+        train_folds(**given, augmentation=iaa.Multiply((0.2, 5.0)), resume=True)
+    training.stop_at = None
+    train_folds(**given, augmentation=iaa.Multiply((0.8, 1.25)), resume=True)
+    assert (tmp_path / "ensemble.json").exists()
 
 
 def test_added_samples_are_of_the_training_folds_alone(tmp_path, training):
