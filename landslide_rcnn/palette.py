@@ -24,3 +24,8 @@ PROBABILITY_RAMP = ("#3b0f6f", "#b5367a", "#fb8861", "#fcfdbf")
 
 # Things compared with each other, such as models in one chart: Okabe and Ito 2008.
 SERIES_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#22262b")
+
+
+def rgb_of(color: str) -> tuple[int, int, int]:
+    """Return "#rrggbb" as red, green and blue in 0 to 255."""
+    return tuple(bytes.fromhex(color[1:]))

@@ -21,7 +21,7 @@ from landslide_rcnn.geo.cog import write_cog
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.source import overview_size
 from landslide_rcnn.geo.writing import RasterWriter
-from landslide_rcnn.palette import CORRECT_COLOR, FALSE_COLOR, MISSED_COLOR
+from landslide_rcnn.palette import CORRECT_COLOR, FALSE_COLOR, MISSED_COLOR, rgb_of
 
 ERROR_MAP_NAME, ERROR_PICTURE_NAME = "error_map.tif", "error_map.png"
 PICTURE_MAX_SIZE = 2048  # pixels of the longer side
@@ -33,14 +33,9 @@ BACKGROUND, CORRECT, MISSED, FALSE, NOT_JUDGED = 0, 1, 2, 3, 255
 ERROR_COLORS = {
     BACKGROUND: (255, 255, 255, 0),
     NOT_JUDGED: (128, 128, 128, 96),
-    **{
-        value: (*bytes.fromhex(color[1:]), 255)
-        for value, color in (
-            (CORRECT, CORRECT_COLOR),
-            (MISSED, MISSED_COLOR),
-            (FALSE, FALSE_COLOR),
-        )
-    },
+    CORRECT: (*rgb_of(CORRECT_COLOR), 255),
+    MISSED: (*rgb_of(MISSED_COLOR), 255),
+    FALSE: (*rgb_of(FALSE_COLOR), 255),
 }
 # What a pixel of a smaller picture shows is the first of these that lies in it: errors are not
 # drawn smaller than they are, and a missed landslide is the worse one.

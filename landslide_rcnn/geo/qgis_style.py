@@ -12,21 +12,22 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 from landslide_rcnn.files import atomic_path
+from landslide_rcnn.palette import INK_COLOR, PROBABILITY_RAMP, rgb_of
 
 QGIS_VERSION = "3.22.16"  # the release whose QML this is; later ones read it
 
-RED, GREY, INK = (215, 48, 39), (120, 120, 120), (34, 38, 43)
+RED, GREY, INK = (215, 48, 39), (120, 120, 120), rgb_of(INK_COLOR)
 
 # From pale to red by score: upper limit of a class, and the opacity of its fill (0 to 255).
 SCORE_CLASSES = ((0.6, 30), (0.7, 60), (0.8, 90), (0.9, 120), (1.0, 150))
 
 # Probability, colour, opacity: those of the figures, and nothing where there is no landslide.
 PROBABILITY_STOPS = (
-    (0.0, "#3b0f6f", 0),
-    (0.1, "#3b0f6f", 60),
-    (0.33, "#b5367a", 160),
-    (0.67, "#fb8861", 200),
-    (1.0, "#fcfdbf", 230),
+    (0.0, PROBABILITY_RAMP[0], 0),
+    (0.1, PROBABILITY_RAMP[0], 60),
+    (0.33, PROBABILITY_RAMP[1], 160),
+    (0.67, PROBABILITY_RAMP[2], 200),
+    (1.0, PROBABILITY_RAMP[3], 230),
 )
 
 

@@ -26,13 +26,20 @@ from landslide_rcnn.evaluation.truth import RASTER_SUFFIXES
 from landslide_rcnn.files import atomic_path, refuse_to_overwrite
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.vector import align_crs, read_polygons
+from landslide_rcnn.palette import (
+    CORRECT_COLOR,
+    FALSE_COLOR,
+    MISSED_COLOR,
+    PREDICTION_COLOR,
+    PROBABILITY_RAMP,
+    TRUTH_COLOR,
+)
 from landslide_rcnn.report import judging, pictures, sections
 from landslide_rcnn.report.collect import Facts
 from landslide_rcnn.report.markup import Content, Markup, escaped, json_script, tag
 from landslide_rcnn.report.places import place_grid
 from landslide_rcnn.report.shapes import MAX_LANDSLIDES, UNITS, columns, coordinate_digits, drawn
 from landslide_rcnn.report.words import number
-from landslide_rcnn.visualize.maps import PREDICTION_COLOR, TRUTH_COLOR
 
 SCRIPTS = ("polygons.js", "map.js", "table.js", "page.js")
 PARTS = (
@@ -46,6 +53,15 @@ LANDSLIDE_STYLE = {
     "width": 1.5,
 }
 TRUTH_STYLE = {"stroke": TRUTH_COLOR, "casing": "#1e1a00a0", "width": 1.5, "dash": [5, 3]}
+# Names of page.css.
+COLORS = {
+    "correct": CORRECT_COLOR,
+    "missed": MISSED_COLOR,
+    "false": FALSE_COLOR,
+    "truth": TRUTH_COLOR,
+    "prediction": PREDICTION_COLOR,
+    "ramp": ", ".join(PROBABILITY_RAMP),
+}
 
 
 def write_report(
@@ -101,7 +117,7 @@ def build_page(
     return Template(_own("page.html")).substitute(
         policy=_policy(leaflet, script),
         title=escaped(f"Landslides: {facts.scene_name}"),
-        styles=f"{styles}\n{_own('page.css')}",
+        styles=f"{styles}\n{_colors()}\n{_own('page.css')}",
         heading=sections.heading(facts),
         map_label=escaped(f"Map of {facts.scene_name} with {len(facts.polygons):,} landslides"),
         printed=_printed(facts, background, errors),
@@ -124,6 +140,10 @@ def _vendored(name: str) -> str:
     text = _own(f"vendor/{name}")
     text = re.sub(r"url\((?:images/[^)]*|#default#VML)\)", "none", text)
     return re.sub(r"//# sourceMappingURL=\S+", "", text)
+
+
+def _colors() -> str:
+    return ":root { " + " ".join(f"--{name}: {color};" for name, color in COLORS.items()) + " }"
 
 
 def _policy(*scripts: str) -> str:

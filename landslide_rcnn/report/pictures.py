@@ -26,14 +26,15 @@ from landslide_rcnn.geo.resampled import Resampled
 from landslide_rcnn.geo.source import overview_size
 from landslide_rcnn.geo.writing import Grid
 from landslide_rcnn.inference.outlines import rings_of
-from landslide_rcnn.visualize.maps import (
+from landslide_rcnn.palette import (
     CORRECT_COLOR,
     FALSE_COLOR,
     MISSED_COLOR,
     PREDICTION_COLOR,
-    PROBABILITY_COLORS,
     TRUTH_COLOR,
+    rgb_of,
 )
+from landslide_rcnn.visualize.canvas import PROBABILITY_COLORS
 
 MAX_SIDE = 2048  # pixels of a picture on the page
 MAX_PRINTED_SIDE = 1400  # of a picture on paper: 200 dots an inch, 18 cm wide
@@ -42,11 +43,6 @@ FAINT = 0.03  # probabilities below it are not painted
 STRETCH = 2.0, 98.0  # percentiles that become black and white where values are no colours
 
 Tick = Callable[[int], object]
-
-
-def rgb_of(color: str) -> tuple[int, int, int]:
-    """Return "#rrggbb" as numbers."""
-    return tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
 
 
 def scene_picture(paths: list[Path], grid: Grid, max_side: int = MAX_SIDE) -> np.ndarray:

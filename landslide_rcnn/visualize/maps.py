@@ -23,6 +23,7 @@ from landslide_rcnn.palette import (
     PREDICTION_COLOR,
     QUIET_COLOR,
     TRUTH_COLOR,
+    rgb_of,
 )
 from landslide_rcnn.visualize.canvas import (
     MAX_PANEL_PIXELS,
@@ -166,7 +167,7 @@ def verdict_picture(
     for is_so, color, _ in VERDICTS:
         picture = apply_mask(picture, is_so(truth, predicted), color_of(color), alpha=0.72)
     if valid_mask is not None:
-        picture[~valid_mask] = np.rint(np.array(color_of(NODATA_COLOR)) * 255)
+        picture[~valid_mask] = rgb_of(NODATA_COLOR)
     return picture
 
 

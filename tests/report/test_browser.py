@@ -8,6 +8,13 @@ import numpy as np
 import pyproj
 import pytest
 
+from landslide_rcnn.palette import (
+    CORRECT_COLOR,
+    FALSE_COLOR,
+    MISSED_COLOR,
+    PROBABILITY_RAMP,
+    rgb_of,
+)
 from landslide_rcnn.workflows.report import make_report
 from tests.helpers.map_files import TRANSFORM, write_map, write_raster
 from tests.report.conftest import EVIL, EVIL_NAME, SIDE, places
@@ -68,7 +75,7 @@ def click(page, x, y):
         mouse(page, kind, x, y)
 
 
-def press(page, key, code=None):
+def press(page, key):
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.keys import Keys
 
@@ -175,6 +182,23 @@ def test_layers_are_switched(page):
     # Where landslides are hidden none is pointed at.
     mouse(page, "mouseMoved", *point_of(page, 14))
     assert not find(page, ".leaflet-tooltip")
+
+
+def test_the_legend_has_the_colours_of_the_map(page):
+    """Correct, missed and false of the error map's picture are those of legend and chart."""
+    script = """const color = (selector, name) =>
+          getComputedStyle(document.querySelector(selector))[name];
+        return [...["correct", "missed", "false"].map((kind) =>
+          color(".swatch." + kind, "backgroundColor")),
+          color(".bar.correct", "fill"), color(".bar.missed", "fill"),
+          color(".swatch.ramp", "backgroundImage")]"""
+    *found, ramp = page.execute_script(script)
+    correct, missed, false = (
+        f"rgb{rgb_of(color)}" for color in (CORRECT_COLOR, MISSED_COLOR, FALSE_COLOR)
+    )
+    assert found == [correct, missed, false, correct, missed]
+    stops = ", ".join(f"rgb{rgb_of(color)}" for color in PROBABILITY_RAMP)
+    assert ramp == f"linear-gradient(90deg, {stops})"
 
 
 def test_polygons_are_painted_where_they_are(page):

@@ -18,12 +18,12 @@ from landslide_rcnn.evaluation.error_map import ErrorMap
 from landslide_rcnn.geo.probability import encode_percent
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.writing import Grid
+from landslide_rcnn.palette import CORRECT_COLOR, FALSE_COLOR, rgb_of
 from landslide_rcnn.report import pictures
 from landslide_rcnn.report.charts import Axis, Bar, Line, bar_chart, line_chart, round_up
 from landslide_rcnn.report.markup import Markup, json_script, tag
 from landslide_rcnn.report.places import place_grid
 from landslide_rcnn.report.shapes import UNITS, columns, drawn
-from landslide_rcnn.visualize.maps import CORRECT_COLOR, FALSE_COLOR
 
 GRID = Grid(100, 200, CRS.from_epsg(32648), Affine(2, 0, 500_000, 0, -2, 4_000_000))
 
@@ -143,8 +143,8 @@ def test_shares_add_up_at_sizes_that_do_not_divide(tmp_path, write_raster, rng):
 def test_colours_of_errors(tmp_path, write_raster):
     path = write_errors(tmp_path, write_raster, [[1, 1, 0]], [[1, 0, 0]])
     picture = pictures.verdicts(path).error_picture()
-    assert tuple(picture[0, 0]) == (*pictures.rgb_of(CORRECT_COLOR), 255)
-    assert tuple(picture[0, 1]) == (*pictures.rgb_of(FALSE_COLOR), 255)
+    assert tuple(picture[0, 0]) == (*rgb_of(CORRECT_COLOR), 255)
+    assert tuple(picture[0, 1]) == (*rgb_of(FALSE_COLOR), 255)
     assert picture[0, 2, 3] == 0
     assert pictures.verdicts(path).truth_picture()[0, :, 3].tolist() == [255, 0, 0]
 
