@@ -115,7 +115,7 @@ def figure(
     rows = list(table.rows[::step])
     numbers = tag(
         "details",
-        tag("summary", "Numbers", Markup(f'<span class="unseen"> of: {_plain(title)}</span>')),
+        tag("summary", "Numbers", tag("span", f" of: {title}", class_="unseen")),
         data_table(Table(table.header, rows), title),
         class_="numbers",
     )
@@ -146,10 +146,6 @@ def _legend(entries: Sequence[tuple[str, str]]) -> Markup:
         ],
         class_="chart-legend",
     )  # fmt: skip
-
-
-def _plain(text: str) -> str:
-    return tag("i", text)[3:-4]
 
 
 def data_table(table: Table, caption: str) -> Markup:

@@ -25,6 +25,7 @@ from landslide_rcnn.report.words import (
     area,
     facts_list,
     number,
+    scrolling,
     section,
     title_of,
     unmeasured,
@@ -44,7 +45,7 @@ BORDERS = {
     "predicted_boundary_px": "Border of this map",
     "true_boundary_px": "True border",
 }
-COUNTS = ("tp", "fp", "fn", "tn", "threshold")
+COUNTS = ("tp", "fp", "fn", "tn")
 
 
 def trust(facts: Facts) -> Markup:
@@ -93,7 +94,7 @@ def _judged(facts: Facts, pixels: Mapping[str, Any]) -> str:
     )
 
 
-def _pixel_table(metrics: Mapping[str, Any]) -> Markup:
+def _pixel_table(metrics: Mapping[str, Any]) -> Content:
     at_map = metrics.get("at_map_threshold") or {}
     at_best = metrics.get("at_best_threshold") or {}
     definition = metrics.get("definition") or {}
@@ -101,7 +102,8 @@ def _pixel_table(metrics: Mapping[str, Any]) -> Markup:
     names += [
         name
         for name, value in at_map.items()
-        if name not in (*FIRST, *COUNTS) and (value is None or isinstance(value, int | float))
+        if name not in (*FIRST, *COUNTS, "threshold")
+        and (value is None or isinstance(value, int | float))
     ]
     head = tag(
         "tr",
@@ -122,7 +124,7 @@ def _pixel_table(metrics: Mapping[str, Any]) -> Markup:
         )
         for name in names
     ]
-    counts = [(title_of(name), number(at_map.get(name))) for name in COUNTS[:4] if name in at_map]
+    counts = [(title_of(name), number(at_map.get(name))) for name in COUNTS if name in at_map]
     method = (metrics.get("intervals") or {}).get("method")
     about = [str(definition.get(name, "")) for name in ("at_map_threshold", "at_best_threshold")]
     notes = [
@@ -130,16 +132,18 @@ def _pixel_table(metrics: Mapping[str, Any]) -> Markup:
         f"At best: {about[1]}." if about[1] else "",
         f"Intervals: {method}" if method else "",
     ]
-    return Markup(
-        tag(
-            "div",
-            tag("table", tag("caption", "Metrics over pixels", class_="unseen"),
-                tag("thead", head), tag("tbody", rows), class_="metrics"),
-            class_="scroll", tabindex="0", role="region", aria_label="Metrics over pixels",
-        )
-        + facts_list(counts, "facts inline")
-        + tag("ul", [tag("li", each) for each in notes if each], class_="quiet")
-    )  # fmt: skip
+    table = tag(
+        "table",
+        tag("caption", "Metrics over pixels", class_="unseen"),
+        tag("thead", head),
+        tag("tbody", rows),
+        class_="metrics",
+    )
+    return [
+        scrolling(table, "Metrics over pixels"),
+        facts_list(counts, "facts inline"),
+        tag("ul", [tag("li", each) for each in notes if each], class_="quiet"),
+    ]
 
 
 def interval(metrics: Mapping[str, Any], name: str) -> str:
@@ -159,11 +163,8 @@ def _told_table(what: str, rows: list[tuple[str, ...]]) -> Markup:
         if index < 2 or any(r[index] not in ("", UNDEFINED) for r in rows)
     ]
     table = Table([header[i] for i in kept], [[row[i] for i in kept] for row in rows])
-    return tag(
-        "div", data_table(table, f"Metrics over {what.lower()}"),
-        class_="scroll metrics" if 3 in kept else "scroll", tabindex="0", role="region",
-        aria_label=f"Metrics over {what.lower()}",
-    )  # fmt: skip
+    label = f"Metrics over {what.lower()}"
+    return scrolling(data_table(table, label), label, "metrics" if 3 in kept else "")
 
 
 def _landslides(metrics: Mapping[str, Any]) -> Content:
@@ -198,14 +199,9 @@ def _by_iou(matches: list[Mapping[str, Any]]) -> Content:
     rows = [
         (f"{each.get('iou', 0):g}", *(number(each.get(key)) for key in keys)) for each in matches
     ]
-    table = data_table(
-        Table(("Match from IoU", *(title_of(key) for key in keys)), rows),
-        "Landslides at other overlaps",
-    )
-    return tag(
-        "div", table, class_="scroll narrow", tabindex="0", role="region",
-        aria_label="Landslides at other overlaps",
-    )  # fmt: skip
+    table = Table(("Match from IoU", *(title_of(key) for key in keys)), rows)
+    label = "Landslides at other overlaps"
+    return scrolling(data_table(table, label), label, "narrow")
 
 
 def _by_size(classes: list[Mapping[str, Any]]) -> Content:

@@ -34,6 +34,7 @@ from landslide_rcnn.palette import (
     TRUTH_COLOR,
     rgb_of,
 )
+from landslide_rcnn.visualize.bands import colour_bands
 from landslide_rcnn.visualize.canvas import PROBABILITY_COLORS
 
 MAX_SIDE = 2048  # pixels of a picture on the page
@@ -48,8 +49,8 @@ Tick = Callable[[int], object]
 def scene_picture(paths: list[Path], grid: Grid, max_side: int = MAX_SIDE) -> np.ndarray:
     """Return the scene on the map's grid, [h, w, RGBA]; unusable pixels are transparent.
 
-    Red, green and blue where bands are called so, else the first three, else grey. Values that
-    are no bytes are stretched.
+    True colours where the bands' names tell them (`colour_bands`), else the first three, else
+    grey. Values that are no bytes are stretched.
 
     Args:
         paths: Of the scene; on the map's grid or any other.
@@ -65,10 +66,8 @@ def scene_picture(paths: list[Path], grid: Grid, max_side: int = MAX_SIDE) -> np
             image, valid, _ = scene.overview(max_side)
         else:
             image, valid, _ = Resampled(scene, _overview_grid(grid, max_side)).overview(max_side)
-        names = [name.lower() for name in scene.band_names]
-    wanted = ["red", "green", "blue"]
-    bands = [names.index(name) for name in wanted] if set(wanted) <= set(names) else [0, 1, 2]
-    rgb = image[..., bands] if image.shape[-1] >= 3 else np.repeat(image[..., :1], 3, axis=-1)
+        image = colour_bands(image, scene.band_names)
+    rgb = image[..., :3] if image.shape[-1] >= 3 else np.repeat(image[..., :1], 3, axis=-1)
     if rgb.dtype != np.uint8:
         rgb = _stretched(rgb.astype(np.float32), valid)
     return np.dstack([rgb, np.where(valid, 255, 0).astype(np.uint8)])

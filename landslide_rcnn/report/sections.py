@@ -18,6 +18,7 @@ from landslide_rcnn.report.words import (
     facts_list,
     nested,
     number,
+    scrolling,
     section,
     title_of,
     unmeasured,
@@ -64,6 +65,11 @@ CLEANING_OPTIONS = {
     "min_slope_deg": "--min-slope",
     "max_slope_deg": "--max-slope",
 }
+# A map remembers what came out of these, such as its bands and its grid, and not their words.
+HOW_IT_WAS_READ = (
+    "Where the scene was read with --bands, --resolution, --companion, --companion-fill or --crs, "
+    "they belong to this command too."
+)
 
 
 def heading(facts: Facts) -> Markup:
@@ -119,7 +125,7 @@ def sizes(facts: Facts) -> Markup:
     counts, _ = np.histogram(np.log10(areas), edges)
     x = Axis(
         f"Area, {unit} (each step ten times the last)", low, high,
-        list(np.arange(low, high + 1)), lambda power: _power(power),
+        list(np.arange(low, high + 1)), _power,
     )  # fmt: skip
     bars = [Bar(a, b, n) for a, b, n in zip(edges[:-1], edges[1:], counts) if n]
     rows = [
@@ -177,15 +183,11 @@ def filtered(facts: Facts) -> Markup:
         [tag("th", each, scope="col") for each in ("What", "Landslides", "Pixels", "Area, m²")],
     )
     table = tag(
-        "div",
-        tag(
-            "table",
-            tag("caption", "Left out after predicting, step by step"),
-            tag("thead", head),
-            tag("tbody", rows),
-        ),
-        class_="scroll", tabindex="0", role="region", aria_label="What was left out",
-    )  # fmt: skip
+        "table",
+        tag("caption", "Left out after predicting, step by step"),
+        tag("thead", head),
+        tag("tbody", rows),
+    )
     tiles = summary.get("tiles", {})
     sentences = [
         f"{number(tiles.get('predicted'))} of {number(tiles.get('total'))} tiles were predicted; "
@@ -208,7 +210,7 @@ def filtered(facts: Facts) -> Markup:
         tag("h3", "Limits that were set"),
         facts_list([_limit(name, value) for name, value in settings.items()])
         if settings else tag("p", "None: the map is as the model gave it."),
-        table if rows else None,
+        scrolling(table, "What was left out") if rows else None,
     )  # fmt: skip
 
 
@@ -251,19 +253,21 @@ def _shown(scene: dict[str, Any]) -> Markup:
 def reproduce(facts: Facts) -> Markup:
     """Return the command, the versions and the checksums."""
     made = facts.summary.get("versions", {})
-    files = facts.summary.get("fingerprint", {}).get("scene", {}).get("files", [])
+    own_version = software_versions().get("landslide_rcnn")  # None: run from its source
+    mapped = facts.summary.get("fingerprint", {}).get("scene", {})
+    files = [*mapped.get("files", []), *mapped.get("companions", [])]
     inputs = [(str(each.get("name", "scene")), str(each.get("sha256", ""))) for each in files]
     return section(
         "How to make it again",
         "reproduce",
         tag("p", "The map, with the weights of the model's card:"),
         command(_detect_command(facts)),
+        tag("p", HOW_IT_WAS_READ, class_="quiet"),
         tag("p", "This page:"),
         command(_report_command(facts)),
         tag("h3", "Versions"),
         facts_list([(name, str(version)) for name, version in made.items()], "facts inline"),
-        tag("p", f"Page made with landslide_rcnn {software_versions().get('landslide_rcnn', '')}.")
-        if software_versions().get("landslide_rcnn") else None,
+        tag("p", f"Page made with landslide_rcnn {own_version}.") if own_version else None,
         _hashes("Checksums of what was mapped (SHA-256)", inputs),
         _hashes("Checksums of the map (SHA-256)", list(facts.checksums.items())),
         _cost(facts),

@@ -70,6 +70,12 @@ def unmeasured(why: str) -> Markup:
     return tag("p", f"{NOT_MEASURED.capitalize()}: {why}", class_="unmeasured")
 
 
+def scrolling(table: Markup, label: str, class_: str = "") -> Markup:
+    """Return a table that scrolls by itself where the page is narrow; a keyboard reaches it."""
+    classes = f"scroll {class_}".strip()
+    return tag("div", table, class_=classes, tabindex="0", role="region", aria_label=label)
+
+
 def facts_list(facts: Sequence[tuple[str, Content]], class_: str = "facts") -> Markup:
     """Return names and what they are."""
     return tag(

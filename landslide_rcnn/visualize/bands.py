@@ -24,8 +24,9 @@ from landslide_rcnn.visualize.canvas import new_figure, start_panel, thinning
 from landslide_rcnn.visualize.instances import to_rgb
 from landslide_rcnn.visualize.maps import draw_scale_bar
 
-# What bands are called that make a picture in true colours: by name, or as Sentinel-2's.
-COLOUR_BANDS = (("red", "green", "blue"), ("B4", "B3", "B2"))
+# What bands are called, in small letters, that make a picture in true colours: by name, or as
+# Sentinel-2's.
+COLOUR_BANDS = (("red", "green", "blue"), ("b4", "b3", "b2"))
 ASPECT_BANDS = ("aspect_sin", "aspect_cos")
 MAX_PANEL_PIXELS = 700
 PANEL_INCHES = 3.0  # width of a panel
@@ -182,6 +183,7 @@ def colour_bands(image: np.ndarray, band_names: Sequence[str] | None) -> np.ndar
 
 def _true_colours(names: list[str]) -> list[int]:
     """Return the indices of red, green and blue; [] where they are not all there."""
+    names = [name.lower() for name in names]
     for wanted in COLOUR_BANDS:
         if set(wanted) <= set(names):
             return [names.index(name) for name in wanted]

@@ -72,7 +72,10 @@ def write_result(folder: Path) -> SimpleNamespace:
         "model": {"weights": f"{EVIL}.weights.h5", "sha256": "ab" * 32},
         "versions": {"python": "3.11", "keras": "3.15.1"},
         "fingerprint": {
-            "scene": {"files": [{"name": EVIL_NAME, "sha256": "cd" * 32}]},
+            "scene": {
+                "files": [{"name": EVIL_NAME, "sha256": "cd" * 32}],
+                "companions": [{"name": "dem.tif", "sha256": "ef" * 32, "fill": None}],
+            },
             "settings": {
                 "threshold": 0.5,
                 "processing": {"min_area_m2": 150},

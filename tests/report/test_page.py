@@ -64,16 +64,21 @@ def test_names_and_attributes_are_text(small_map):
     assert remark["values"][2] == EVIL
 
 
-def test_the_numbers_are_those_of_the_evaluation(small_map, tmp_path):
+def test_the_numbers_are_those_of_the_evaluation(small_map):
     metrics = evaluate_map(small_map.folder, small_map.truth, progress=False)
     text = text_of(small_map.page)
     said = section(text, "trust")
     for name in ("precision", "recall", "f1", "kappa"):
-        assert f"{metrics['at_map_threshold'][name]:.3f}" in said
+        assert f" {name.capitalize()} {metrics['at_map_threshold'][name]:.3f} " in said
     interval = metrics["intervals"]["f1"]
     assert f"{interval['low']:.3f} to {interval['high']:.3f}" in said
     assert metrics["definition"]["recall"] in said
-    assert "Detection rate" in said and "AP50" in said
+    counts = metrics["landslides"]
+    for name, value in (
+        ("Detection rate", counts["detection_rate"]),
+        ("AP50", counts["ap"]["ap50"]),
+    ):
+        assert f"{name} {value:.3f} " in said
     assert f"{metrics['curve']['average_precision']:.3f}" in section(text, "curves")
     assert f"{metrics['boundaries']['boundary_iou']:.3f}" in section(text, "borders")
     layers = {each["id"]: each for each in data_of(text)["layers"]}
@@ -105,6 +110,7 @@ def test_what_was_done_is_told(small_map):
     again = section(text, "reproduce")
     assert "landslide-rcnn detect" in again and "--min-area 150 " in again
     assert "cd" * 32 in again and "keras 3.15.1" in again
+    assert f"dem.tif {'ef' * 32}" in again and "Where the scene was read with --bands" in again
     digest = hashlib.sha256((small_map.folder / "mask.tif").read_bytes()).hexdigest()
     assert digest in again
     assert "ab" * 32 in section(text, "model")

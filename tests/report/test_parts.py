@@ -172,6 +172,16 @@ def test_a_scene_takes_its_colours_by_name_and_stretches_other_values(write_rast
     assert 120 < picture[2, 0, 2] < 140
 
 
+def test_sentinels_bands_make_true_colours(write_raster):
+    image = np.full((4, 6, 4), (10, 20, 30, 40), np.uint8)
+    path = write_raster(image, photometric="MINISBLACK", ALPHA="NO")
+    with rasterio.open(path, "r+") as file:
+        file.descriptions = ("B2", "B3", "B4", "B8")
+    with Scene(path) as scene:
+        grid = scene.grid
+    assert pictures.scene_picture([path], grid)[1, 1].tolist() == [30, 20, 10, 255]
+
+
 def test_a_scene_on_another_grid_is_put_in_its_place(write_raster):
     image = np.zeros((20, 40, 3), np.uint8)
     image[:, 20:] = 200

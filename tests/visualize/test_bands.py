@@ -98,8 +98,9 @@ def test_pixels_without_data_are_left_out_of_colours_and_limits(image):
 def test_true_colours_by_any_names_and_order():
     image = np.zeros((8, 8, 4), np.uint8)
     image[..., :] = 1, 2, 3, 4
-    (picture, _), _ = panels_of(visualize.display_bands(image, ["B2", "B3", "B4", "B8"])).values()
-    assert picture.images[0].get_array()[0, 0].tolist() == [3, 2, 1, 255]
+    for names in (["B2", "B3", "B4", "B8"], ["Blue", "Green", "Red", "NIR"]):
+        (picture, _), _ = panels_of(visualize.display_bands(image, names)).values()
+        assert picture.images[0].get_array()[0, 0].tolist() == [3, 2, 1, 255]
     alone = visualize.display_bands(image[..., :2], ["red", "green"])
     assert list(panels_of(alone)) == ["red", "green"]
 
