@@ -102,8 +102,7 @@ def _pixel_table(metrics: Mapping[str, Any]) -> Content:
     names += [
         name
         for name, value in at_map.items()
-        if name not in (*FIRST, *COUNTS, "threshold")
-        and (value is None or isinstance(value, int | float))
+        if name not in (*FIRST, *COUNTS, "threshold") and isinstance(value, int | float | None)
     ]
     head = tag(
         "tr",
@@ -174,7 +173,7 @@ def _landslides(metrics: Mapping[str, Any]) -> Content:
     definition = metrics.get("definition") or {}
     rows = []
     for name, value in _flat(counts):
-        if not (value is None or isinstance(value, int | float)):
+        if not isinstance(value, int | float | None):
             continue
         shown = area(value) if name.startswith("area_") and name.endswith("_m2") else number(value)
         told = definition.get(name) or definition.get(f"landslides.{name}") or ""
