@@ -1,9 +1,10 @@
 """Figures: matterport's drawing functions, maps of results, and charts of how good they are.
 
-The last step: they are handed plain arrays and run no model. Every function returns its
-matplotlib figure and never shows it. A notebook shows the figure that is the last value of a
-cell; for one in the middle, `display(figure)`. In a script, `figure.savefig(...)`, or hand in
-axes of a window of your own: `display_instances(..., ax=plt.subplots()[1])`, then `plt.show()`.
+The last step: they are handed arrays, or what a training or an evaluation wrote, and run no model.
+Every function returns its matplotlib figure (of a table a `Table`) and never shows it. A notebook
+shows the figure that is the last value of a cell; for one in the middle, `display(figure)`. In a
+script, `figure.savefig(...)`, or hand in axes of a window of your own:
+`display_instances(..., ax=plt.subplots()[1])`, then `plt.show()`.
 """
 
 from landslide_rcnn.palette import CORRECT_COLOR, FALSE_COLOR, MISSED_COLOR

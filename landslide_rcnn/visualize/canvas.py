@@ -71,7 +71,7 @@ def start_chart(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
     axes.set_ylabel(ylabel, color=INK_COLOR)
     axes.grid(color=QUIET_COLOR, alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=INK_COLOR, labelsize=9)
+    axes.tick_params(colors=INK_COLOR, labelsize=9, which="both")
     axes.spines[["top", "right"]].set_visible(False)
 
 

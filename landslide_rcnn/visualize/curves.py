@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from landslide_rcnn.errors import DatasetError
 from landslide_rcnn.palette import INK_COLOR, PAPER_COLOR, QUIET_COLOR, SERIES_COLORS
-from landslide_rcnn.visualize.canvas import new_figure
+from landslide_rcnn.visualize.canvas import new_figure, start_chart
 
 LOG_FROM = 10.0  # a panel whose values span more than this factor has a log axis
 VALIDATION_NAMES = {
@@ -139,7 +139,8 @@ def _draw_lines(
     axes: Axes, heading: str, lines: Lines, *, share: bool = False, legend: bool = True
 ) -> None:
     """Draw a panel; `share`: its values are shares, from 0 to 1."""
-    axes.set_facecolor("white")
+    start_chart(axes, "", "epoch", "")
+    # Higher than elsewhere: stages and the best epoch are named below it.
     axes.set_title(heading, fontsize=11, color=INK_COLOR, loc="left", pad=16)
     for label, x, y, color, style in lines:
         marker = "o" if len(x) == 1 else None  # a line needs two points
@@ -149,13 +150,7 @@ def _draw_lines(
         axes.set_ylim(-0.02, 1.02)
     elif len(values) and values.min() > 0 and values.max() > LOG_FROM * values.min():
         axes.set_yscale("log")
-    axes.set_xlabel("epoch", fontsize=9.5, color=QUIET_COLOR)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.tick_params(colors=QUIET_COLOR, labelsize=9, which="both")
-    axes.grid(color="#e5e2da", lw=0.7)
-    axes.set_axisbelow(True)
-    for name, spine in axes.spines.items():
-        spine.set(visible=name in ("left", "bottom"), color=QUIET_COLOR, linewidth=0.6)
     if legend and lines:
         axes.legend(
             fontsize=8.5, labelcolor=INK_COLOR, frameon=True, framealpha=0.8, edgecolor="none",

@@ -4,7 +4,6 @@ They draw what `evaluation` wrote into `metrics.json`; nothing is computed here.
 such as models on one test area, go into one chart.
 """
 
-import json
 from collections.abc import Mapping
 from itertools import cycle
 from pathlib import Path
@@ -15,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from landslide_rcnn.errors import ConfigError
+from landslide_rcnn.inference.result import read_record
 from landslide_rcnn.palette import INK_COLOR, QUIET_COLOR, SERIES_COLORS
 from landslide_rcnn.visualize.canvas import new_figure, on_axes, start_chart
 
@@ -41,6 +41,7 @@ def plot_threshold_curves(
 
     Raises:
         ConfigError: There is no result, or one has no curve.
+        RasterError: A file of metrics cannot be read.
     """
     sections = _sections(results, "curve")
     figure, ax = on_axes(ax, (6.2, 5.6))
@@ -84,6 +85,7 @@ def plot_reliability(
 
     Raises:
         ConfigError: There is no result, or one has no calibration.
+        RasterError: A file of metrics cannot be read.
     """
     sections = _sections(results, "calibration")
     figure = new_figure(6.0, 7.2, layout="constrained")
@@ -118,7 +120,7 @@ def _sections(
     for name, result in results.items():
         metrics = result
         if not isinstance(metrics, Mapping):
-            metrics = json.loads(Path(metrics).read_text(encoding="utf-8"))
+            metrics = read_record(Path(metrics))
         if not metrics.get(section):
             raise ConfigError(
                 f"The metrics must have a section {section!r}. Received: {name!r} with "

@@ -6,6 +6,7 @@ from matplotlib.colors import to_rgb as color_of
 
 from landslide_rcnn import palette, visualize
 from landslide_rcnn.data.masks import extract_bboxes
+from tests.helpers.weights import Layer, Weight
 
 NAMES = ["BG", "slide", "flow"]
 IMAGE = np.full((20, 20, 3), 100, np.uint8)
@@ -91,19 +92,6 @@ def test_tables_print_and_show_and_escape():
     assert table._repr_html_() == (
         "<table><tr><td>name</td><td>n</td></tr><tr><td>&lt;b&gt;</td><td>12</td></tr></table>"
     )
-
-
-class Weight:
-    def __init__(self, name, values):
-        self.name, self.values = name, np.asarray(values, np.float32)
-
-    def numpy(self):
-        return self.values
-
-
-class Layer:
-    def __init__(self, name, *weights):
-        self.name, self.weights = name, weights
 
 
 @pytest.mark.parametrize(

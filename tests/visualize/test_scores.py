@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from landslide_rcnn import visualize
-from landslide_rcnn.errors import ConfigError
+from landslide_rcnn.errors import ConfigError, RasterError
 
 METRICS = {
     "curve": {
@@ -62,7 +62,10 @@ def test_reliability_leaves_empty_bins_out():
     assert lower.get_yscale() == "log"
 
 
-def test_results_without_what_is_drawn():
+def test_results_without_what_is_drawn(tmp_path):
+    (tmp_path / "metrics.json").write_text("half of it {")
+    with pytest.raises(RasterError, match="metrics.json cannot be read"):
+        visualize.plot_reliability({"x": tmp_path / "metrics.json"})
     with pytest.raises(ConfigError, match="section 'curve'. Received: 'x' with pixels"):
         visualize.plot_threshold_curves({"x": {"pixels": {}, "curve": None}})
     with pytest.raises(ConfigError, match="Received: 'x' with nothing"):

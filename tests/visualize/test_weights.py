@@ -1,23 +1,10 @@
 """Histograms of weights hold the weights that were asked for."""
 
-import numpy as np
 import pytest
 
 from landslide_rcnn import visualize
 from landslide_rcnn.errors import ConfigError
-
-
-class Weight:
-    def __init__(self, name, values):
-        self.name, self.values = name, np.asarray(values, np.float32)
-
-    def numpy(self):
-        return self.values
-
-
-class Layer:
-    def __init__(self, name, *weights):
-        self.name, self.weights = name, weights
+from tests.helpers.weights import Layer, Weight
 
 
 class Model:
