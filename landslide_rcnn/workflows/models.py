@@ -6,7 +6,7 @@ The semantic networks with each of their backbones, and the Mask R-CNN experimen
 
 import math
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import keras
@@ -15,9 +15,9 @@ from tqdm import tqdm
 from landslide_rcnn.building import build_network
 from landslide_rcnn.config import Config
 from landslide_rcnn.errors import RegistryError
-from landslide_rcnn.experiments import PAPER_EXPERIMENTS, experiment_config
+from landslide_rcnn.experiments import PAPER_EXPERIMENTS, SemanticConfig, experiment_config
 from landslide_rcnn.nn.flops import count_detector, count_multiply_adds
-from landslide_rcnn.nn.semantic.registry import ARCHITECTURES, build_semantic
+from landslide_rcnn.nn.semantic.registry import ARCHITECTURES
 
 DETECTOR_MULTIPLE = 64  # Mask R-CNN's tiles are padded to one
 # Million parameters and thousand million multiply-adds at 256 x 256 x 3: Chen et al. 2022, Table 4.
@@ -77,57 +77,44 @@ def measure_costs(
         raise RegistryError(
             f"A model must be known. Received: {unknown[0]!r}. Use one of: {', '.join(known)}."
         )
-    jobs: list[tuple[str, Callable[[], Cost]]] = []
-    for name, row in ARCHITECTURES.items():
-        for backbone in row.backbones:
-            jobs.append((name, lambda n=name, b=backbone: _semantic(n, b, size, channels, classes)))
-    for name in PAPER_EXPERIMENTS:
-        jobs.append((name, lambda n=name: _detector(n, size, channels, classes)))
-    jobs = [(name, job) for name, job in jobs if not only or name in only]
+    as_published = (size, channels, classes) == (256, 3, 1)
+    jobs = [job for job in _configs(size, channels, classes) if not only or job[0] in only]
     bar = tqdm(jobs, desc="models", unit="model", file=sys.stderr, disable=not progress)
     costs = []
-    for name, job in bar:
+    for name, config in bar:
         bar.set_postfix_str(name)
-        costs.append(job())
+        counts = count_network(build_network(config), config)
+        published = PUBLISHED.get((name, config.BACKBONE)) if as_published else None
+        costs.append(Cost(name, config.BACKBONE, *counts, published))
     return costs
+
+
+def _configs(size: int, channels: int, classes: int) -> Iterator[tuple[str, Config]]:
+    """Yield each network's name and configuration."""
+    shared = {"IMAGE_CHANNEL_COUNT": channels, "NUM_CLASSES": classes + 1}
+    sides = {"IMAGE_MIN_DIM": size, "IMAGE_MAX_DIM": size}
+    for name, row in ARCHITECTURES.items():
+        for backbone in row.backbones:
+            yield name, SemanticConfig(ARCHITECTURE=name, BACKBONE=backbone, **shared, **sides)
+    sides = dict.fromkeys(sides, _padded(size))
+    for name in PAPER_EXPERIMENTS:
+        yield name, experiment_config(name, **shared, **sides)
 
 
 def count_network(network: keras.Model, config: Config) -> tuple[int, int]:
     """Return trainable parameters, and multiply-adds of one tile of the configuration's size."""
     side = int(config.IMAGE_MAX_DIM)
     if config.ARCHITECTURE == "mask_rcnn":
-        multiply_adds = count_detector(network, size=(_detector_size(side),) * 2)
+        multiply_adds = count_detector(network, size=(_padded(side),) * 2)
     else:
         multiply_adds = count_multiply_adds(network, size=(side, side))
-    return _parameters(network), multiply_adds
+    parameters = sum(math.prod(weight.shape) for weight in network.trainable_weights)
+    return parameters, multiply_adds
 
 
-def _semantic(name: str, backbone: str, size: int, channels: int, classes: int) -> Cost:
-    logits = classes + 1 if classes > 1 else 1
-    model = build_semantic(name, backbone, channels=channels, classes=logits)
-    as_published = (size, channels, classes) == (256, 3, 1)
-    return Cost(
-        name,
-        backbone,
-        _parameters(model),
-        count_multiply_adds(model, size=(size, size)),
-        PUBLISHED.get((name, backbone)) if as_published else None,
-    )
-
-
-def _detector(name: str, size: int, channels: int, classes: int) -> Cost:
-    config = experiment_config(name, IMAGE_CHANNEL_COUNT=channels, NUM_CLASSES=classes + 1)
-    network = build_network(config)
-    multiply_adds = count_detector(network, size=(_detector_size(size),) * 2)
-    return Cost(name, config.BACKBONE, _parameters(network), multiply_adds)
-
-
-def _detector_size(size: int) -> int:
+def _padded(size: int) -> int:
+    """Return the size that a detector's tile is padded to."""
     return -(-size // DETECTOR_MULTIPLE) * DETECTOR_MULTIPLE
-
-
-def _parameters(model: keras.Model) -> int:
-    return sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
 
 def format_costs(costs: list[Cost], *, size: int, channels: int, classes: int) -> str:
@@ -140,7 +127,7 @@ def format_costs(costs: list[Cost], *, size: int, channels: int, classes: int) -
         classes: Besides the background.
     """
     default = experiment_config(next(iter(PAPER_EXPERIMENTS)))
-    padded = _detector_size(size)
+    padded = _padded(size)
     lines = [
         f"Tiles of {size} x {size} x {channels}, {classes} class(es) and background. M: million "
         "trainable parameters; G: thousand",

@@ -19,6 +19,7 @@ from landslide_rcnn.geo.writing import RasterWriter
 from landslide_rcnn.weights import card_path
 from landslide_rcnn.workflows.demo import DemoConfig
 from landslide_rcnn.workflows.train import train_model
+from landslide_rcnn.workflows.training_run import WEIGHTS
 
 HEIGHT, WIDTH = 512, 1280  # pixels of a scene
 PARTS = {"train": (0, 640), "val": (640, 896), "test": (896, WIDTH)}  # columns
@@ -106,7 +107,7 @@ def playground_model(playground: Playground, folder: str | Path, *, epochs: int 
         folder: Gets model.weights.h5, model.card.json and history.csv.
         epochs: Of 16 steps; ten take half a minute on two cores.
     """
-    weights = Path(folder) / "model.weights.h5"
+    weights = Path(folder) / WEIGHTS
     if not (weights.is_file() and card_path(weights).is_file()):
         train_model(
             PlaygroundConfig(), playground.train, playground.val, folder,

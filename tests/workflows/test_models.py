@@ -4,6 +4,7 @@ import keras
 import pytest
 from click.testing import CliRunner
 
+from landslide_rcnn import building
 from landslide_rcnn.building import build_network
 from landslide_rcnn.cli import main
 from landslide_rcnn.errors import RegistryError
@@ -19,8 +20,9 @@ def thin(name, backbone, *, channels, classes):
 
 
 def test_every_architecture_with_every_backbone_and_every_experiment(monkeypatch):
-    monkeypatch.setattr(workflow, "build_semantic", thin)
-    monkeypatch.setattr(workflow, "_detector", lambda name, *_: Cost(name, "", 0, 0))
+    monkeypatch.setattr(building, "build_semantic", thin)
+    monkeypatch.setattr(building, "_mask_rcnn", lambda config: thin("", "", channels=1, classes=1))
+    monkeypatch.setattr(workflow, "count_detector", lambda network, size: 0)
     costs = measure_costs(size=32, channels=5, classes=2, progress=False)
     assert [(cost.name, cost.backbone) for cost in costs][:5] == [
         ("fcn", "vgg16"),
@@ -37,7 +39,7 @@ def test_every_architecture_with_every_backbone_and_every_experiment(monkeypatch
 
 
 def test_one_class_is_one_logit_and_has_published_numbers_beside(monkeypatch):
-    monkeypatch.setattr(workflow, "build_semantic", thin)
+    monkeypatch.setattr(building, "build_semantic", thin)
     unet = measure_costs(only=["unet"], progress=False)[0]
     assert unet == Cost("unet", "plain", 4, 3 * 256**2, (31.03, 54.68))
     text = format_costs([unet], size=256, channels=3, classes=1)
