@@ -71,7 +71,7 @@ def _semantic(title: str, architecture: str, backbone: str | None, **settings: A
     return Row(title, ComparedSemantic, {**named, **settings})
 
 
-# Losses are the papers' (DESIGN: FCN-FL focal; Yang et al. focal + dice with classes of 1 and 2).
+# Losses are the papers': FCN-FL's is focal, Yang et al.'s focal and dice, classes weighing 1 and 2.
 _WITHOUT_NORMALISATION = {"LEARNING_RATE": 1e-4}  # FCN on VGG16 diverges at 1e-3
 _FOCAL = {"SEMANTIC_LOSS": {"focal": 1.0}}
 _YANG = {"SEMANTIC_LOSS": {"focal": 1.0, "dice": 1.0}, "CLASS_WEIGHTS": [1.0, 2.0]}
@@ -197,15 +197,12 @@ def fold_row(
 
 def judge_on_test(weights: Path, data: str) -> tuple[float, dict[str, Any]]:
     """Return the card's threshold, and the metrics of the test county at it."""
-    from landslide_rcnn.evaluation.datasets import sweep_dataset
-    from landslide_rcnn.evaluation.pixels import metrics_dict
+    from landslide_rcnn.evaluation.datasets import evaluate_dataset
     from landslide_rcnn.loading import load_model
 
     model, card = load_model(weights)
-    sweep = sweep_dataset(model, open_part(data, "test"), batch_size=8)
-    metrics = metrics_dict(sweep.confusion_at(card.threshold))
-    del metrics["definition"]
-    return card.threshold, metrics
+    dataset = open_part(data, "test")
+    return card.threshold, evaluate_dataset(model, dataset, card.threshold, batch_size=8)
 
 
 def measure_costs(names: list[str], folder: Path, data: str) -> dict[str, dict[str, float]]:

@@ -12,17 +12,10 @@ import keras
 import numpy as np
 import pytest
 
-from landslide_rcnn.config import LandslideConfig
 from landslide_rcnn.errors import ConfigError
 from landslide_rcnn.files import OutputExistsError
 from landslide_rcnn.inference.run_folder import UnfinishedRunError, locked
-from landslide_rcnn.training import (
-    Monitor,
-    Stage,
-    StoredState,
-    TrainingStateError,
-    write_state,
-)
+from landslide_rcnn.training import Stage, TrainingStateError
 from landslide_rcnn.weights import read_card, read_weights
 from landslide_rcnn.workflows import epochs as epochs_module
 from landslide_rcnn.workflows import train as workflow
@@ -31,23 +24,7 @@ from landslide_rcnn.workflows.training_run import TrainingRun
 from tests.training.pixel_model import Bright, PixelConfig, make_pixel_model, train
 
 ROOT = Path(__file__).parents[2]
-MAKE_MODEL = workflow.make_model  # before any test puts another in its place
 STAGES = (Stage("heads", 2, 0.05, 3), Stage("all", 2, 0.01))
-
-
-class DetectorConfig(LandslideConfig):
-    PRECISION = "float32"
-    BACKBONE = "resnet26"
-    IMAGES_PER_GPU = 2
-    IMAGE_MIN_DIM = IMAGE_MAX_DIM = 64
-    TOP_DOWN_PYRAMID_SIZE = 16
-    FPN_CLASSIF_FC_LAYERS_SIZE = 32
-    RPN_ANCHOR_SCALES = (8, 16, 24, 32, 48)
-    TRAIN_ROIS_PER_IMAGE = 8
-    POST_NMS_ROIS_TRAINING = 30
-    POST_NMS_ROIS_INFERENCE = 20
-    DETECTION_MAX_INSTANCES = 5
-    WARMUP_STEPS = 2
 
 
 class Killed(BaseException):
@@ -179,23 +156,6 @@ class TestStages:
         assert [row["stage"] for row in history(tmp_path)] == [1, 2]
         assert now[0] == 60
 
-    @pytest.mark.parametrize(
-        "text,expected",
-        [
-            ("heads:50:1e-4:8", Stage("heads", 50, 1e-4, 8)),
-            ("all:100:1e-5", Stage("all", 100, 1e-5)),
-            ("heads:50:1:8", Stage("heads", 50, 1.0, 8)),
-            ("(?:res5.*|score):3:0.01", Stage("(?:res5.*|score)", 3, 0.01)),
-        ],
-    )
-    def test_the_commands_words(self, text, expected):
-        assert Stage.parse(text) == expected
-
-    @pytest.mark.parametrize("text", ["heads", "heads:50", "heads:0:1e-4", "all:5:0", "all:5:x"])
-    def test_mistakes(self, text):
-        with pytest.raises(ConfigError, match="Use heads:50:1e-4:8"):
-            Stage.parse(text)
-
     def test_stages_or_epochs(self, tmp_path):
         with pytest.raises(ConfigError, match="layers=None, epochs=4"):
             train(tmp_path, stages=STAGES)
@@ -203,31 +163,6 @@ class TestStages:
 
 
 class TestMonitor:
-    def test_direction_and_patience(self):
-        higher, lower = Monitor("val_iou", 2), Monitor("val_loss")
-        values = [0.2, 0.5, 0.5, 0.1]
-        assert [higher.update(i, {"val_iou": v}) for i, v in enumerate(values)] == [1, 1, 0, 0]
-        assert higher.is_exhausted and higher.best == {"value": 0.5, "epoch": 1}
-        assert [lower.update(i, {"val_loss": v}) for i, v in enumerate(values)] == [1, 0, 0, 1]
-        assert not lower.is_exhausted
-        assert lower.needs_validation_loss and not higher.needs_validation_loss
-        higher.restart()
-        assert not higher.is_exhausted and higher.best["epoch"] == 1
-
-    def test_an_undefined_metric_is_never_better(self):
-        monitor = Monitor("val_precision", 2)
-        found = [monitor.update(i, logs) for i, logs in enumerate(({}, {}, {"val_precision": 0.0}))]
-        assert found == [True, False, True]
-        assert not monitor.update(3, {}) and monitor.best == {"value": 0.0, "epoch": 2}
-
-    def test_mistakes(self):
-        with pytest.raises(ConfigError, match="val_f1, val_iou.*Received: 'val_f2'"):
-            Monitor("val_f2")
-        with pytest.raises(ConfigError, match="patience.*Received: 0"):
-            Monitor(patience=0)
-        with pytest.raises(ConfigError, match="Received: 'my_loss'. Use one of loss, val_f1"):
-            Monitor("my_loss").update(1, {"loss": 1.0, "val_f1": 0.5})
-
     def test_another_metric_chooses_another_epoch(self, tmp_path):
         """The loss with dropout is lowest elsewhere than where F1 is highest, if one looks."""
         result = train(tmp_path, monitor="val_loss", epochs=6)
@@ -396,32 +331,3 @@ def test_the_state_is_one_json_and_arrays(tmp_path, monkeypatch):
         # Two kernels, two biases, the dropout's seed; AdamW's steps, rate and two slots of each.
         assert sorted(len([n for n in file.files if n.startswith(k)]) for k in "no") == [6, 10]
     assert notes["position"]["epoch"] == 1 and len(notes["history"]) == 1
-
-
-@pytest.mark.slow
-def test_a_detector_goes_on_bit_for_bit(tmp_path):
-    """What a Mask R-CNN draws at random is part of its state."""
-    model = MAKE_MODEL(DetectorConfig(), tmp_path)
-    state, losses = tmp_path / "state.npz", []
-
-    class Store(keras.callbacks.Callback):
-        def on_train_begin(self, logs=None):
-            if state.exists():
-                stored = StoredState(state)
-                stored.restore_network(model.keras_model)
-                stored.restore_optimizer(self.model.optimizer, self.model.trainable_variables)
-
-        def on_epoch_end(self, epoch, logs=None):
-            losses.append(logs["loss"])
-            if epoch == 0:
-                write_state(state, model.keras_model, self.model.optimizer, {})
-
-    options = dict(learning_rate=0.01, layers="heads", checkpoints=False, verbose=0)
-    options["custom_callbacks"] = [Store()]
-    model.train(Bright(4, seed=1), None, epochs=2, **options)
-    whole = [np.array(weight) for weight in model.keras_model.get_weights()]
-    model.epoch = 1
-    model.train(Bright(4, seed=1), None, epochs=2, first_epoch=0, **options)
-    assert losses[0] != losses[1] == losses[2]
-    for weight, expected in zip(model.keras_model.weights, whole, strict=True):
-        np.testing.assert_array_equal(np.array(weight), expected, err_msg=weight.path)
