@@ -163,13 +163,19 @@ class TestStages:
 
 
 class TestMonitor:
-    def test_another_metric_chooses_another_epoch(self, tmp_path):
-        """The loss with dropout is lowest elsewhere than where F1 is highest, if one looks."""
-        result = train(tmp_path, monitor="val_loss", epochs=6)
+    def test_another_metric_chooses_another_epoch(self, tmp_path, monkeypatch):
+        """F1 is highest in the first epoch here, and the loss lowest in a later one."""
+        scores = iter([0.9, 0.5, 0.4])
+
+        def judge(self):
+            return dict.fromkeys(epochs_module.VALIDATION_METRICS, next(scores)), 0.25
+
+        monkeypatch.setattr(AfterEpoch, "_judge", judge)
+        result = train(tmp_path, monitor="val_loss", epochs=3)
         rows = history(tmp_path)
         losses = [row["val_loss"] for row in rows]
-        assert result.epoch == 1 + int(np.argmin(losses))
-        assert rows[0]["val_loss"] == rows[0]["val_pixel_loss"]
+        assert result.epoch == 1 + int(np.argmin(losses)) != 1
+        assert rows[0]["val_f1"] == 0.9 and rows[0]["val_loss"] == rows[0]["val_pixel_loss"]
 
     def test_no_better_epoch_ends_a_stage(self, tmp_path, monkeypatch):
         scores = iter([0.5, 0.6, 0.6, 0.4, 0.3, 0.7, 0.1, 0.1])
