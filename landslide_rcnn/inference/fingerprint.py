@@ -3,10 +3,12 @@
 `run_folder.py` keeps it with an unfinished run, `summary.json` with a finished one.
 """
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from landslide_rcnn.files import sha256_of
+from landslide_rcnn.geo.companions import Companion
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.inference.settings import MapSettings
 
@@ -26,10 +28,7 @@ def fingerprint_of(scene: Scene, settings: MapSettings, model: Any) -> dict[str,
     return {
         "scene": {
             "files": [_file(path) for path in scene.paths],
-            "companions": [
-                {**_file(each.path), "fill": each.fill, "resampling": each.resampling}
-                for each in scene.companions
-            ],
+            "companions": [_companion(each) for each in scene.companions],
             "height": scene.height,
             "width": scene.width,
             "bands": list(scene.band_names),
@@ -45,6 +44,11 @@ def identity_of(predictor: Any) -> Any:
     """Return what tells a model apart from others: its `identity()`, if it has one."""
     identity = getattr(predictor, "identity", None)
     return identity() if callable(identity) else type(predictor).__qualname__
+
+
+def _companion(companion: Companion) -> dict[str, Any]:
+    settings = asdict(companion)
+    return {**_file(settings.pop("path")), **settings}
 
 
 def _file(path: str | Path) -> dict[str, str]:

@@ -12,13 +12,23 @@ import numpy as np
 import pytest
 
 from landslide_rcnn.errors import RasterError
-from landslide_rcnn.files import OutputExistsError
+from landslide_rcnn.files import OutputExistsError, as_json
+from landslide_rcnn.geo.companions import Companion
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.geo.vector import read_polygons
 from landslide_rcnn.inference import PostProcessing, predict_scene, run_folder, units
+from landslide_rcnn.inference.fingerprint import fingerprint_of
 from landslide_rcnn.inference.journal import Journal
 from landslide_rcnn.inference.run_folder import UnfinishedRunError, differences
-from tests.inference.test_tiled import BandPredictor, map_band, random_band, write_scene
+from landslide_rcnn.inference.settings import MapSettings
+from tests.helpers import odd_rasters
+from tests.inference.test_tiled import (
+    TRANSFORM,
+    BandPredictor,
+    map_band,
+    random_band,
+    write_scene,
+)
 
 RASTERS = ("probability.tif", "mask.tif")
 ROOT = Path(__file__).parents[2]
@@ -114,6 +124,19 @@ def test_a_changed_scene_is_not_resumed(tmp_path, band):
     changed[0, 0] = 7
     with pytest.raises(UnfinishedRunError, match="scene"):
         map_band(tmp_path, changed, BandPredictor(True), resume=True)
+
+
+def test_another_band_of_a_companion_is_another_scene(tmp_path, band):
+    scene = write_scene(tmp_path / "scene.tif", band)
+    both = np.stack([band, 255 - band], axis=-1).astype(np.uint8)
+    other = odd_rasters.write(tmp_path / "other.tif", both, transform=TRANSFORM)
+    settings, prints = MapSettings(tile_size=8, overlap=3), []
+    for bands in ((1,), (2,)):
+        with Scene(scene, companions=[Companion(other, bands=bands)]) as opened:
+            prints.append(as_json(fingerprint_of(opened, settings, "model"))["scene"])
+    first, second = (each.pop("companions")[0] for each in prints)
+    assert first.pop("bands") == [1] and second.pop("bands") == [2]
+    assert first == second and first["name"] == "other.tif"
 
 
 def test_results_of_another_map_are_not_taken_for_this_one(tmp_path, band):
