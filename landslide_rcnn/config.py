@@ -206,7 +206,8 @@ class Config:
                 setattr(self, name, value)
         if self.BACKBONE is None and self.ARCHITECTURE in ARCHITECTURES:
             self.BACKBONE = ARCHITECTURES[self.ARCHITECTURE].backbones[0]
-        self.BATCH_SIZE = self.BATCH_SIZE or self.IMAGES_PER_GPU * self.GPU_COUNT
+        if self.BATCH_SIZE is None:
+            self.BATCH_SIZE = self.IMAGES_PER_GPU * self.GPU_COUNT
         channels = self.IMAGE_CHANNEL_COUNT
         # Those that nobody set: made for RGB in bytes, and replaced by the data's in training.
         self.default_pixels = [

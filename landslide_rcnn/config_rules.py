@@ -1,5 +1,7 @@
 """What the settings of a `Config` must fulfil, each rule with its fix. Used by `config.py`."""
 
+import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,8 +33,11 @@ COUNTS = """
     RPN_TRAIN_ANCHORS_PER_IMAGE RPN_ANCHOR_STRIDE TOP_DOWN_PYRAMID_SIZE FPN_CLASSIF_FC_LAYERS_SIZE
     LEARNING_RATE_STEP_EPOCHS
 """.split()
+COUNTS_OR_NONE = "STEPS_PER_EPOCH", "VALIDATION_STEPS"
+AMOUNTS = "WEIGHT_DECAY", "GRADIENT_CLIP_NORM"
 SHARES = """
     RPN_NMS_THRESHOLD DETECTION_NMS_THRESHOLD DETECTION_MIN_CONFIDENCE ROI_POSITIVE_RATIO
+    LEARNING_MOMENTUM
 """.split()
 
 
@@ -54,10 +59,10 @@ def check(config: Any, names: list[str], loss_names: list[str]) -> None:
     ):
         try:
             fine = holds()
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             fine = False  # a value of the wrong kind breaks the rule that reads it
         if not fine:
-            wrong = [name for name in names if name in rule]
+            wrong = [name for name in names if re.search(rf"\b{name}\b", rule)]
             received = ", ".join(f"{name}={plain(getattr(config, name))!r}" for name in wrong)
             raise ConfigError(f"{rule}. Received: {received}. {fix}.")
 
@@ -77,17 +82,34 @@ def _single_rules(c: Any) -> Iterator[tuple]:
             "Use one of these",
         )
     row = ARCHITECTURES.get(c.ARCHITECTURE)
-    of, backbones = ("", BACKBONES) if row is None else ("ARCHITECTURE's: ", row.backbones)
+    backbones = BACKBONES if row is None else row.backbones
     yield (
-        f"BACKBONE must be one of {of}{', '.join(backbones)}",
+        f"BACKBONE must be one of ARCHITECTURE's: {', '.join(backbones)}",
         lambda: (row is None and callable(c.BACKBONE)) or c.BACKBONE in backbones,
-        "Use one of these",
+        "Use one of these, or begin with an experiment of that ARCHITECTURE (train --experiment)",
     )
     for name in COUNTS:
         yield (
             f"{name} must be a whole number of at least 1",
-            lambda name=name: getattr(c, name) == int(getattr(c, name)) >= 1,
+            lambda name=name: _is_count(getattr(c, name)),
             "Use a positive whole number",
+        )
+    for name in COUNTS_OR_NONE:
+        yield (
+            f"{name} must be a whole number of at least 1, or None",
+            lambda name=name: getattr(c, name) is None or _is_count(getattr(c, name)),
+            "Use None for a whole pass over the data",
+        )
+    yield (
+        "WARMUP_STEPS must be a whole number of at least 0",
+        lambda: c.WARMUP_STEPS == int(c.WARMUP_STEPS) >= 0,
+        "Use 0 for none",
+    )
+    for name in AMOUNTS:
+        yield (
+            f"{name} must be a number of at least 0",
+            lambda name=name: 0 <= getattr(c, name) < math.inf,
+            "Use 0 for none",
         )
     for name in SHARES:
         yield (
@@ -129,7 +151,7 @@ def _joint_rules(c: Any, loss_names: list[str]) -> Iterator[tuple]:
         lambda: (
             set(parts) == {"bce", "focal", "dice"}
             and min(parts.values()) >= 0
-            and max(parts.values()) > 0
+            and 0 < max(parts.values()) < math.inf
         ),
         'Use {"focal": 1.0, "dice": 1.0}, say',
     )
@@ -150,7 +172,7 @@ def _joint_rules(c: Any, loss_names: list[str]) -> Iterator[tuple]:
     )
     yield (
         "LEARNING_RATE must be positive",
-        lambda: c.LEARNING_RATE > 0,
+        lambda: 0 < c.LEARNING_RATE < math.inf,
         "Use 1e-3, say",
     )
     yield (
@@ -164,9 +186,12 @@ def _joint_rules(c: Any, loss_names: list[str]) -> Iterator[tuple]:
         "Use 1 for matterport's normalisation",
     )
     yield (
-        f"LOSS_WEIGHTS may name only {', '.join(loss_names)}",
-        lambda: set(c.LOSS_WEIGHTS) <= set(loss_names),
-        "Mend the name",
+        f"LOSS_WEIGHTS may name only {', '.join(loss_names)}, with weights of at least 0",
+        lambda: (
+            set(c.LOSS_WEIGHTS) <= set(loss_names)
+            and all(0 <= weight < math.inf for weight in c.LOSS_WEIGHTS.values())
+        ),
+        "Mend the name, or use 0 to leave a loss out",
     )
 
 
@@ -208,11 +233,15 @@ def _sample_rules(c: Any) -> Iterator[tuple]:
             or (
                 len(c.CLASS_WEIGHTS) == c.NUM_CLASSES
                 and min(c.CLASS_WEIGHTS) >= 0
-                and max(c.CLASS_WEIGHTS) > 0
+                and 0 < max(c.CLASS_WEIGHTS) < math.inf
             )
         ),
         "Use [1, 2] for background and landslide",
     )
+
+
+def _is_count(value: Any) -> bool:
+    return value == int(value) >= 1
 
 
 def plain(value: Any) -> Any:

@@ -96,6 +96,12 @@ def test_the_semantic_experiments_are_the_papers():
             "BACKBONE must be one of ARCHITECTURE's: resnet50, mobilenet. Received: "
             "ARCHITECTURE='pspnet', BACKBONE='vgg16'",
         ),
+        (
+            dict(ARCHITECTURE="mask_rcnn"),
+            "BACKBONE must be one of ARCHITECTURE's: resnet14_thin.* Received: ARCHITECTURE="
+            "'mask_rcnn', BACKBONE=None. Use .* begin with an experiment of that ARCHITECTURE",
+        ),
+        (dict(SEMANTIC_LOSS={"bce": float("inf")}), "SEMANTIC_LOSS must give"),
         (dict(SEMANTIC_LOSS={"tversky": 1}), "SEMANTIC_LOSS must give bce, focal and dice"),
         (dict(SEMANTIC_LOSS={"bce": 0}), "SEMANTIC_LOSS must give.*at least 0, one of them more"),
         (dict(SEMANTIC_LOSS={"bce": -1, "dice": 1}), "SEMANTIC_LOSS must give"),
@@ -122,7 +128,7 @@ def test_a_semantic_network_takes_tiles_of_any_size():
     ("settings", "message"),
     [
         (dict(IMAGE_MAX_DIM=250), "multiple of 64.*IMAGE_MAX_DIM=250.*Use 128"),
-        (dict(BACKBONE="vgg"), "BACKBONE must be one of.*resnext50.*Received: BACKBONE='vgg'"),
+        (dict(BACKBONE="vgg"), "BACKBONE must be one of.*resnext50.*Received: .*BACKBONE='vgg'"),
         (dict(NUM_CLASSES=0), "NUM_CLASSES must be a whole number of at least 1"),
         (dict(TRAIN_ROIS_PER_IMAGE="many"), "TRAIN_ROIS_PER_IMAGE must be a whole number"),
         (dict(RPN_NMS_THRESHOLD=7), "between 0 and 1"),
@@ -132,6 +138,20 @@ def test_a_semantic_network_takes_tiles_of_any_size():
         (dict(MEAN_PIXEL=[1.0, 2.0]), "one value a channel.*2 values.*IMAGE_CHANNEL_COUNT=3"),
         (dict(BACKBON="resnet50"), "Did you mean BACKBONE"),
         (dict(STD_PIXEL=0.0), "STD_PIXEL must be positive"),
+        (dict(BATCH_SIZE=0), "BATCH_SIZE must be a whole number of at least 1"),
+        (dict(STEPS_PER_EPOCH=0), "STEPS_PER_EPOCH must be a whole .* or None. Received: STEPS"),
+        (dict(VALIDATION_STEPS=-1), "VALIDATION_STEPS must be a whole number of at least 1"),
+        (dict(WARMUP_STEPS="many"), "WARMUP_STEPS must be a whole number of at least 0"),
+        (dict(WARMUP_STEPS=-3), "WARMUP_STEPS must be a whole number of at least 0"),
+        (dict(LEARNING_RATE=float("inf")), "LEARNING_RATE must be positive"),
+        (dict(LEARNING_MOMENTUM=1.5), "LEARNING_MOMENTUM must lie between 0 and 1"),
+        (dict(GRADIENT_CLIP_NORM=-1), "GRADIENT_CLIP_NORM must be a number of at least 0"),
+        (dict(WEIGHT_DECAY="x"), "WEIGHT_DECAY must be a number of at least 0"),
+        (dict(LOSS_WEIGHTS={"rpn_class_loss": "a"}), "LOSS_WEIGHTS may .* weights of at least 0"),
+        (
+            dict(LEARNING_RATE_SCHEDULE="steps"),
+            "constant, cosine, step. Received: LEARNING_RATE_SCHEDULE='steps'",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused(settings, message):

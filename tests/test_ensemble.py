@@ -175,6 +175,9 @@ def test_members_that_see_other_things_are_refused(tmp_path, members, other, mes
 def test_a_folder_that_is_not_as_it_was_made_is_refused(tmp_path, members):
     with pytest.raises(WeightsError, match="needs its ensemble.json. Received: .* train --kfold"):
         read_any_card(tmp_path)
+    write_member(tmp_path / "trained" / "model.weights.h5")
+    with pytest.raises(WeightsError, match="Name .*/trained/model.weights.h5, or a folder that"):
+        read_any_card(tmp_path / "trained")
     with pytest.raises(WeightsError, match="existing file. Received: .*nowhere"):
         read_any_card(tmp_path / "nowhere")
     write_ensemble(tmp_path, members, threshold=0.5)

@@ -58,7 +58,7 @@ from landslide_rcnn.startup import import_keras_quietly
     default="val_f1",
     show_default=True,
     help="What chooses the epoch: val_f1, val_iou, val_miou, val_precision, val_recall, "
-    "val_overall_accuracy, val_loss, loss.",
+    "val_overall_accuracy, val_loss, loss, or a part of the loss: val_dice, dice.",
 )
 @click.option(
     "--patience",
@@ -97,7 +97,13 @@ from landslide_rcnn.startup import import_keras_quietly
     help="A paper's recipe instead of random flips and quarter turns: jiuzhaigou, fcn_fl, pspnet.",
 )
 @click.option("--cache", metavar="FOLDER", help="Keep decoded training samples there (20 GB).")
-@click.option("--seed", default=0, show_default=True, help="Decides everything that is random.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 2**32 - 1),
+    help="Decides everything that is random.",
+)
 @tile_options
 @no_crs_option
 @click.option("--resume", is_flag=True, help="Go on with a training that was interrupted.")

@@ -15,7 +15,7 @@ schedules.py  optimizers.py  callbacks.py  feeding.py: the parts of the loop
 from landslide_rcnn.training.callbacks import Checkpoint, StopOnNaN, TrainingDiverged
 from landslide_rcnn.training.feeding import Batches, EpochOrder, KerasBatches
 from landslide_rcnn.training.fit import fit
-from landslide_rcnn.training.history import write_history
+from landslide_rcnn.training.history import TensorBoardLogs, write_history
 from landslide_rcnn.training.layers import LAYER_KEYS, set_trainable
 from landslide_rcnn.training.methods import TrainingMethods
 from landslide_rcnn.training.monitor import VALIDATION_METRICS, Monitor
@@ -42,6 +42,7 @@ __all__ = [
     "Stage",
     "StopOnNaN",
     "StoredState",
+    "TensorBoardLogs",
     "Trainer",
     "TrainingDiverged",
     "TrainingMethods",

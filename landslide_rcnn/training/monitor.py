@@ -1,12 +1,13 @@
 """Which epoch is best by a named metric, and when to stop because none was better for long."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from landslide_rcnn.errors import ConfigError
+from landslide_rcnn.nn.semantic_losses import SEMANTIC_LOSSES
 
 # Metrics of the validation data at their best threshold, by their names in the logs: the more,
-# the better. Of losses ("loss", "val_loss", "val_..._loss") less is better.
+# the better. Of losses ("loss", "val_loss", "val_..._loss", "val_dice") less is better.
 VALIDATION_METRICS = ("f1", "iou", "miou", "precision", "recall", "overall_accuracy")
 HIGHER_IS_BETTER = frozenset(f"val_{name}" for name in VALIDATION_METRICS)
 
@@ -29,7 +30,8 @@ class Monitor:
     """
 
     def __init__(self, name: str = "val_f1", patience: int | None = None) -> None:
-        if name not in HIGHER_IS_BETTER and not name.endswith("loss"):
+        is_loss = name.endswith("loss") or name.removeprefix("val_") in SEMANTIC_LOSSES
+        if name not in HIGHER_IS_BETTER and not is_loss:
             raise ConfigError(
                 f"The best epoch is chosen by one of {', '.join(sorted(HIGHER_IS_BETTER))}, or by "
                 f"a loss. Received: {name!r}. Use val_f1, or val_loss."
@@ -52,6 +54,18 @@ class Monitor:
         """Whether `patience` epochs have passed without a better one."""
         return self.patience is not None and self.waited >= self.patience
 
+    def expect(self, losses: Collection[str]) -> None:
+        """Refuse, before the first epoch, a loss that none will log.
+
+        Args:
+            losses: Names of those that are added up.
+
+        Raises:
+            ConfigError: The metric is a loss, and not one of them.
+        """
+        if self.name not in HIGHER_IS_BETTER:
+            self._check_logged([f"{of}{name}" for name in ("loss", *losses) for of in ("", "val_")])
+
     def update(self, epoch: int, logs: Mapping[str, float], **notes: Any) -> bool:
         """Look at the epoch that is done, from 1; return whether it is the best so far.
 
@@ -61,11 +75,8 @@ class Monitor:
         Raises:
             ConfigError: The logs of no epoch have the metric.
         """
-        if self.name not in logs and self.name not in HIGHER_IS_BETTER:
-            raise ConfigError(
-                f"The metric to choose the best epoch by must be logged. Received: {self.name!r}. "
-                f"Use one of {', '.join(sorted(logs))}."
-            )
+        if self.name not in HIGHER_IS_BETTER:
+            self._check_logged(logs)
         value = logs.get(self.name)
         is_better = self.best is None or self._is_better(value, self.best["value"])
         if is_better:
@@ -84,6 +95,13 @@ class Monitor:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on where another monitor was."""
         self.best, self.waited = state["best"], state["waited"]
+
+    def _check_logged(self, names: Collection[str]) -> None:
+        if self.name not in names:
+            raise ConfigError(
+                f"The metric to choose the best epoch by must be logged. Received: {self.name!r}. "
+                f"Use one of {', '.join(sorted({*names, *HIGHER_IS_BETTER}))}."
+            )
 
     def _is_better(self, value: float | None, best: float | None) -> bool:
         if value is None or best is None:

@@ -25,6 +25,8 @@ VALIDATION_NAMES = {
     "val_recall": "recall",
     "val_overall_accuracy": "overall accuracy",
 }
+# What a history has beside losses and their parts, such as "mrcnn_mask_loss" or "dice".
+NO_LOSSES = ("epoch", "stage", "learning_rate", "seconds")
 
 Columns = dict[str, np.ndarray]
 # A panel's lines: (label, x, y, colour, line style).
@@ -78,9 +80,8 @@ def read_history(path: str | Path) -> Columns:
 
 def _draw_one(panels: Sequence[Axes], history: Columns, best_by: str) -> None:
     epochs = history["epoch"]
-    losses = [name for name in history if name.endswith("loss")]
-    parts = [name for name in losses if name not in ("loss", "val_loss")]
-    parts = [name for name in parts if not name.startswith("val_")]
+    training = [name for name in history if not name.startswith("val_")]
+    parts = [name for name in training if name not in ("loss", *NO_LOSSES)]
     # One component is the loss itself.
     shown = ["loss", *(parts if len(parts) > 1 else [])]
     lines: Lines = []
@@ -175,7 +176,7 @@ def _best_epoch(history: Columns, column: str) -> float | None:
     values = history.get(column)
     if values is None or not np.isfinite(values).any():
         return None
-    best = np.nanargmin(values) if column.endswith("loss") else np.nanargmax(values)
+    best = np.nanargmax(values) if column in VALIDATION_NAMES else np.nanargmin(values)
     return float(history["epoch"][best])
 
 

@@ -81,9 +81,11 @@ def read_ensemble(path: str | Path) -> EnsembleCard:
     """
     path = Path(path)
     if not path.is_file():
+        files = sorted(each.as_posix() for each in path.parent.glob("*.weights.h5"))
+        named = f"Name {' or '.join(files)}" if files else "Name a .weights.h5"
         raise WeightsError(
             f"A folder of weights needs its {ENSEMBLE_NAME}. Received: {path.parent} without. "
-            "Name a .weights.h5, or a folder that train --kfold has finished."
+            f"{named}, or a folder that train --kfold has finished."
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

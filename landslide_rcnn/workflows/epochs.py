@@ -1,6 +1,7 @@
 """What happens after each epoch of a training, in the order that lets it be killed at any moment.
 
-judge the validation data -> state of the training -> best weights -> history.csv and .png
+judge the validation data -> state of the training -> best weights
+    -> history.csv and .png, TensorBoard's logs
 
 The state comes first: weights and history can be made again from it, and are when a training is
 resumed.
@@ -19,7 +20,14 @@ from landslide_rcnn.errors import DatasetError
 from landslide_rcnn.evaluation.datasets import sweep_dataset
 from landslide_rcnn.evaluation.pixels import metrics_dict
 from landslide_rcnn.files import atomic_path
-from landslide_rcnn.training import VALIDATION_METRICS, Monitor, Position, Stage, write_history
+from landslide_rcnn.training import (
+    VALIDATION_METRICS,
+    Monitor,
+    Position,
+    Stage,
+    TensorBoardLogs,
+    write_history,
+)
 from landslide_rcnn.visualize.curves import training_curves
 from landslide_rcnn.workflows.training_run import HISTORY, PICTURE, WEIGHTS, TrainingRun
 
@@ -58,6 +66,7 @@ class AfterEpoch(keras.callbacks.Callback):
         self.owner, self.val, self.run, self.stages = model, val, run, stages
         self.monitor, self.split, self.clock = monitor, split or {}, clock
         self.position, self.rows = Position(), []
+        self._logs = TensorBoardLogs(run.output_dir / "logs")
         if run.stored:
             self._resume()
 
@@ -127,6 +136,7 @@ class AfterEpoch(keras.callbacks.Callback):
         )
 
     def _write_history(self) -> None:
+        self._logs.write(self.rows)
         history = self.run.output_dir / HISTORY
         write_history(history, self.rows)
         figure = training_curves(history, best_by=self.monitor.name)

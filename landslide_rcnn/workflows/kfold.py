@@ -37,7 +37,7 @@ from landslide_rcnn.weights import ENSEMBLE_NAME, Card, read_card, write_ensembl
 from landslide_rcnn.workflows.detect import load_predictor
 from landslide_rcnn.workflows.split import split_dataset
 from landslide_rcnn.workflows.train import train_model
-from landslide_rcnn.workflows.training_run import described
+from landslide_rcnn.workflows.training_run import data_identity, described
 
 logger = logging.getLogger(__name__)
 
@@ -265,6 +265,7 @@ class _Run:
         """Return what decides the results, of JSON's types."""
         return {
             "config": self.config.to_dict(),
+            "data": data_identity(self.dataset, progress=self.progress),
             "folds_sha256": sha256_of(self.folder / SPLIT_NAME),
             "folds": len(self.names),
             "seed": self.seed,

@@ -134,6 +134,7 @@ def train_model(
     with open_training(output_dir, fingerprint, resume=resume) as run:
         keras.utils.set_random_seed(seed)
         model = make_model(config, output_dir / "logs")
+        best_by.expect(model.make_trainer().loss_weights)
         for stage in stages:  # a word that names no layer shall not end a later stage after days
             set_trainable(model.keras_model, stage.layers)
         model.class_names, model.bands = list(train.class_names), _band_names(train, config)
@@ -196,7 +197,6 @@ def _train_stages(
     while after.position.stage < len(after.stages):
         position, stage = after.position, after.stages[after.position.stage]
         model.epoch = position.epoch
-        logs = keras.callbacks.TensorBoard(after.run.output_dir / "logs", write_graph=False)
         model.train(
             train,
             val_of_losses,
@@ -204,7 +204,7 @@ def _train_stages(
             epochs=position.first_epoch + stage.epochs,
             layers=stage.layers,
             augmentation=augmentation,
-            custom_callbacks=[after, logs, *([ProgressBar()] if progress else [])],
+            custom_callbacks=[after, *([ProgressBar()] if progress else [])],
             augment=augment,
             batch_size=stage.batch_size,
             minutes=position.minutes_of_stage(after.stages, minutes),

@@ -125,16 +125,21 @@ def fingerprint_of(
     return {
         "config": config.to_dict(),
         "stages": [asdict(stage) for stage in stages],
-        "train": _data(train),
-        "val": _data(val),
+        "train": data_identity(train),
+        "val": data_identity(val),
         **others,
     }
 
 
-def _data(dataset: Dataset) -> dict[str, Any]:
-    """Return what tells datasets apart: every image's pixels, and how large its instances are."""
+def data_identity(dataset: Dataset, *, progress: bool = False) -> dict[str, Any]:
+    """Return what tells datasets apart: every image's pixels, and how large its instances are.
+
+    Args:
+        dataset: Prepared; verified, or its images are looked at here.
+        progress: Show a progress bar on stderr, if they are.
+    """
     digest = hashlib.sha256()
-    for fact in dataset.facts or check_images(dataset, progress=False):
+    for fact in dataset.facts or check_images(dataset, progress=progress):
         areas = sorted(map(int, fact.areas_px))
         known = fact.name, fact.digest, sorted(fact.instances.items()), areas, fact.landslide_px
         digest.update(json.dumps(known).encode())

@@ -1,5 +1,7 @@
 """Which epoch is the best, and when it is enough."""
 
+import math
+
 import pytest
 
 from landslide_rcnn.errors import ConfigError
@@ -32,3 +34,23 @@ def test_mistakes():
         Monitor(patience=0)
     with pytest.raises(ConfigError, match="Received: 'my_loss'. Use one of loss, val_f1"):
         Monitor("my_loss").update(1, {"loss": 1.0, "val_f1": 0.5})
+
+
+def test_a_part_of_the_loss_is_a_loss():
+    """Its name is refused before the first epoch where the configuration leaves it out."""
+    monitor = Monitor("val_dice")
+    monitor.expect(["bce", "dice"])
+    found = [monitor.update(i, {"val_dice": v}) for i, v in enumerate((0.5, 0.6, 0.4))]
+    assert found == [True, False, True]
+    assert monitor.needs_validation_loss and not Monitor("dice").needs_validation_loss
+    with pytest.raises(ConfigError, match="Received: 'val_dice'. Use one of bce, loss, val_bce"):
+        monitor.expect(["bce"])
+    Monitor("val_iou").expect([])
+    Monitor("val_loss").expect([])
+
+
+def test_a_metric_that_is_no_number_is_never_better():
+    monitor = Monitor("val_loss")
+    losses = [{"val_loss": value} for value in (math.nan, 0.5, math.nan, 0.4)]
+    found = [monitor.update(i, logs) for i, logs in enumerate(losses)]
+    assert found == [True, True, False, True]

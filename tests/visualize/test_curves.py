@@ -65,6 +65,18 @@ def test_one_run(history):
     assert by_loss == "best val_loss: epoch 4"
 
 
+def test_the_parts_of_a_semantic_loss_are_drawn(tmp_path):
+    path = tmp_path / "history.csv"
+    parts = [{"dice": d, "focal": 0.1, "val_dice": v} for d, v in ((0.9, 0.5), (0.7, 0.6))]
+    write_history(path, [row(i + 1, a_loss=None, **part) for i, part in enumerate(parts)])
+    loss, validation, _ = training_curves(path, best_by="val_dice").axes
+    lines = lines_of(loss)
+    np.testing.assert_array_equal(lines["dice"].get_ydata(), [0.9, 0.7])
+    np.testing.assert_array_equal(lines["validation: dice"].get_ydata(), [0.5, 0.6])
+    assert {"total", "focal"} < set(lines) and not {"seconds", "stage"} & set(lines)
+    assert validation.texts[-1].get_text() == "best val_dice: epoch 1"
+
+
 def test_several_runs_share_a_figure(history, tmp_path):
     write_history(tmp_path / "b.csv", [row(1, loss=4.0, f1=0.3), row(2, loss=2.0, f1=0.2)])
     figure = training_curves(

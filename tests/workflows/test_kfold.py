@@ -31,7 +31,7 @@ from tests.test_cli import draw, run
 class Noisy(Dataset):
     """Images whose red is high in the landslide, with noise; every third has none."""
 
-    def __init__(self, count=14, seed=3):
+    def __init__(self, count=14, seed=3, brighter=0):
         super().__init__()
         rng = np.random.default_rng(seed)
         self.images, self.masks = [], []
@@ -40,7 +40,7 @@ class Noisy(Dataset):
             mask = np.zeros((12, 12, 1), bool)
             if index % 3:
                 mask[2 : 4 + index % 7, 3:9] = True
-            red = rng.normal(90, 35, (12, 12, 1)) + 80 * mask
+            red = rng.normal(90, 35, (12, 12, 1)) + 80 * mask + brighter
             image = np.repeat(red.clip(0, 255), 3, axis=-1).astype(np.uint8)
             self.images.append(image)
             self.masks.append(mask[..., : int(mask.any())])
@@ -265,6 +265,7 @@ def test_a_stopped_run_keeps_its_folds(tmp_path, training, caplog):
         ({"enhancement": {"cutmix": 2}}, "enhancement.cutmix None, now 2"),
         ({"config": LandslideConfig(LEARNING_RATE=0.5)}, "config.LEARNING_RATE .*, now 0.5"),
         ({"dataset": Noisy(count=15)}, "images .*image 0.*, now "),
+        ({"dataset": Noisy(brighter=1)}, "data.sha256 .*, now "),
     ],
 )
 def test_another_run_is_not_gone_on_with(tmp_path, training, changes, named):

@@ -85,6 +85,18 @@ def stop_at(monkeypatch, owner, name, call, error=Killed):
     monkeypatch.setattr(owner, name, counted)
 
 
+def curve(folder: Path, name: str) -> dict[int, float]:
+    """Return step -> value of a TensorBoard curve; a step that is there twice fails."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    points = [(e.step, float(make_ndarray(e.tensor_proto))) for e in events.Tensors(name)]
+    assert len(dict(points)) == len(points)
+    return dict(points)
+
+
 class TestFiles:
     def test_what_a_training_leaves(self, undisturbed):
         folder = undisturbed / "one"
@@ -105,14 +117,11 @@ class TestFiles:
         assert rows[1]["learning_rate"] == pytest.approx(expected, rel=1e-5)
 
     def test_tensorboard_has_the_curves(self, undisturbed):
-        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-        from tensorboard.util.tensor_util import make_ndarray
-
-        folder = undisturbed / "one"
-        events = EventAccumulator(str(folder / "logs" / "validation"))
-        events.Reload()
-        logged = [float(make_ndarray(e.tensor_proto)) for e in events.Tensors("epoch_f1")]
-        assert logged == pytest.approx([row["val_f1"] for row in history(folder)], rel=1e-6)
+        rows = history(undisturbed / "one")
+        logged = curve(undisturbed / "one" / "logs" / "validation", "epoch_f1")
+        assert logged == pytest.approx({e: row["val_f1"] for e, row in enumerate(rows)}, rel=1e-6)
+        logged = curve(undisturbed / "one" / "logs" / "train", "epoch_learning_rate")
+        assert list(logged) == [0, 1, 2, 3]
 
 
 class TestStages:
@@ -163,6 +172,12 @@ class TestStages:
 
 
 class TestMonitor:
+    def test_a_loss_that_none_will_log_is_refused_before_training(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(AfterEpoch, "_judge", lambda self: pytest.fail("an epoch was trained"))
+        with pytest.raises(ConfigError, match="Received: 'val_mask_loss'. Use one of .*pixel_loss"):
+            train(tmp_path / "new", monitor="val_mask_loss")
+        assert not (tmp_path / "new").exists()
+
     def test_another_metric_chooses_another_epoch(self, tmp_path, monkeypatch):
         """F1 is highest in the first epoch here, and the loss lowest in a later one."""
         scores = iter([0.9, 0.5, 0.4])
@@ -224,6 +239,7 @@ class TestResuming:
                 train(tmp_path, **options)
         train(tmp_path, resume=True, **options)
         assert_same_training(tmp_path, undisturbed / kind)
+        assert list(curve(tmp_path / "logs" / "train", "epoch_loss")) == [0, 1, 2, 3]
 
     def test_killed_twice_and_in_the_middle_of_an_epoch(self, tmp_path, undisturbed, monkeypatch):
         for stop in (2, 5):  # steps of the run itself: in epoch 1 (nothing stored), then in 2
@@ -255,8 +271,12 @@ class TestResuming:
         assert done.returncode == -9, done.stderr[-2000:]
         state = tmp_path / "training_state"
         (state / ".partial-1234-state.npz").write_bytes(b"half")  # as a kill while writing leaves
+        logs = tmp_path / "logs" / "train"
+        assert list(curve(logs, "epoch_loss")) == [0, 1]  # nothing waits in a buffer
         train(tmp_path, resume=True)
         assert_same_training(tmp_path, undisturbed / "one")
+        logged, rows = curve(logs, "epoch_loss"), history(undisturbed / "one")
+        assert logged == pytest.approx({e: row["loss"] for e, row in enumerate(rows)}, rel=1e-6)
 
     def test_another_training_is_refused(self, tmp_path, monkeypatch):
         stop_at(monkeypatch, AfterEpoch, "_judge", 2)
