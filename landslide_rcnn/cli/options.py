@@ -7,6 +7,8 @@ import click
 
 from landslide_rcnn.errors import LandslideError
 
+SEED = click.IntRange(0, 2**32 - 1)  # what NumPy takes
+
 
 def one_line_errors(command):
     """Turn this package's errors into one line on stderr and exit code 1; Ctrl-C into 130."""

@@ -3,6 +3,7 @@
 import click
 
 from landslide_rcnn.cli.options import (
+    SEED,
     instance_rules,
     no_crs_option,
     one_line_errors,
@@ -101,7 +102,7 @@ from landslide_rcnn.startup import import_keras_quietly
     "--seed",
     default=0,
     show_default=True,
-    type=click.IntRange(0, 2**32 - 1),
+    type=SEED,
     help="Decides everything that is random.",
 )
 @tile_options

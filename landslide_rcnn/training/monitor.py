@@ -1,5 +1,6 @@
 """Which epoch is best by a named metric, and when to stop because none was better for long."""
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -78,6 +79,8 @@ class Monitor:
         if self.name not in HIGHER_IS_BETTER:
             self._check_logged(logs)
         value = logs.get(self.name)
+        if value is not None and math.isnan(value):  # nothing compares with it
+            value = None
         is_better = self.best is None or self._is_better(value, self.best["value"])
         if is_better:
             self.best = {"value": value, "epoch": epoch, **notes}
