@@ -15,6 +15,7 @@ from landslide_rcnn.weights import (
     card_path,
     ensemble_path,
     read_any_card,
+    read_weights,
     write_ensemble,
 )
 
@@ -178,6 +179,8 @@ def test_a_folder_that_is_not_as_it_was_made_is_refused(tmp_path, members):
     write_member(tmp_path / "trained" / "model.weights.h5")
     with pytest.raises(WeightsError, match="Name .*/trained/model.weights.h5, or a folder that"):
         read_any_card(tmp_path / "trained")
+    with pytest.raises(WeightsError, match="the folder .*. Name .*/trained/model.weights.h5."):
+        read_weights(tmp_path / "trained")
     with pytest.raises(WeightsError, match="existing file. Received: .*nowhere"):
         read_any_card(tmp_path / "nowhere")
     write_ensemble(tmp_path, members, threshold=0.5)

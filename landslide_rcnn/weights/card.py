@@ -64,6 +64,12 @@ def card_path(weights_path: str | Path) -> Path:
     return path.with_name(re.sub(r"(\.weights)?\.h5$", "", path.name) + ".card.json")
 
 
+def advice_for_folder(folder: Path) -> str:
+    """Return what to name instead of a folder: the weight files of ours in it, if there are any."""
+    files = sorted(each.as_posix() for each in folder.glob("*.weights.h5"))
+    return f"Name {' or '.join(files)}" if files else "Name a .weights.h5"
+
+
 def read_card(weights_path: str | Path) -> Card:
     """Read and check the card beside a weight file.
 

@@ -20,7 +20,7 @@ from typing import Any
 from landslide_rcnn.errors import WeightsError
 from landslide_rcnn.files import sha256_of, write_json
 from landslide_rcnn.versions import software_versions
-from landslide_rcnn.weights.card import CARD_FORMAT, Card, read_card
+from landslide_rcnn.weights.card import CARD_FORMAT, Card, advice_for_folder, read_card
 
 ENSEMBLE_NAME = "ensemble.json"
 ARCHITECTURE = "ensemble"
@@ -81,11 +81,9 @@ def read_ensemble(path: str | Path) -> EnsembleCard:
     """
     path = Path(path)
     if not path.is_file():
-        files = sorted(each.as_posix() for each in path.parent.glob("*.weights.h5"))
-        named = f"Name {' or '.join(files)}" if files else "Name a .weights.h5"
         raise WeightsError(
             f"A folder of weights needs its {ENSEMBLE_NAME}. Received: {path.parent} without. "
-            f"{named}, or a folder that train --kfold has finished."
+            f"{advice_for_folder(path.parent)}, or a folder that train --kfold has finished."
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

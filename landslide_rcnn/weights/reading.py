@@ -5,6 +5,7 @@ from pathlib import Path
 
 from landslide_rcnn.errors import WeightsError
 from landslide_rcnn.weights.arrays import UNREADABLE, NamedWeights, unreadable
+from landslide_rcnn.weights.card import advice_for_folder
 from landslide_rcnn.weights.keras_files import read_hdf5, read_npz
 from landslide_rcnn.weights.torch_files import read_safetensors, read_torch
 
@@ -31,6 +32,11 @@ def read_weights(path: str | Path) -> NamedWeights:
         WeightsError: The file is missing, of no known kind, damaged, or not to be trusted.
     """
     path = Path(path)
+    if path.is_dir():
+        raise WeightsError(
+            f"A network takes its weights from one file. Received: the folder {path}. "
+            f"{advice_for_folder(path)}."
+        )
     if not path.is_file():
         raise WeightsError(
             f"Weights must be an existing file. Received: {path}. "

@@ -104,7 +104,7 @@ def train_model(
         clock: Seconds, by which `minutes` is measured.
         monitor: The metric that chooses the epoch: val_f1, val_iou, val_miou, val_precision,
             val_recall, val_overall_accuracy (at the threshold with the best F1), val_loss (which
-            costs another pass over the validation data), or any other loss.
+            costs another pass over the validation data), or any other loss, such as val_dice.
         patience: End a stage after so many epochs without a better one; None: never.
         augment: Flip and turn at random, the eight ways of a square equally often.
         augmentation: An imgaug augmenter, such as one of `data.recipes`.
