@@ -54,15 +54,15 @@ class Segmenter(Face):
         mode: str = "training",
     ):
         config = SemanticConfig() if config is None else config
-        if architecture not in (None, config.ARCHITECTURE):
-            config = config.replaced(ARCHITECTURE=architecture, BACKBONE=backbone)
-        elif backbone not in (None, config.BACKBONE):
-            config = config.replaced(BACKBONE=backbone)
-        if config.ARCHITECTURE == "mask_rcnn":
+        if (architecture or config.ARCHITECTURE) == "mask_rcnn":
             raise ConfigError(
                 "Segmenter needs a semantic architecture. Received: ARCHITECTURE='mask_rcnn'. Use "
                 "model.MaskRCNN, or Segmenter('unet', ...)."
             )
+        if architecture not in (None, config.ARCHITECTURE):
+            config = config.replaced(ARCHITECTURE=architecture, BACKBONE=backbone)
+        elif backbone not in (None, config.BACKBONE):
+            config = config.replaced(BACKBONE=backbone)
         self.threshold = 0.5
         super().__init__(mode, config, model_dir)
 

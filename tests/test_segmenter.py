@@ -188,6 +188,8 @@ class TestWhatIsBuilt:
             MaskRCNN("training", config, "logs")
         with pytest.raises(ConfigError, match="needs a semantic architecture"):
             Segmenter("mask_rcnn", "resnet50")
+        with pytest.raises(ConfigError, match="needs a semantic architecture"):
+            Segmenter("mask_rcnn")  # without a backbone that would do for one
         with pytest.raises(ConfigError, match="BACKBONE must be one of ARCHITECTURE's: resnet50"):
             Segmenter("pspnet", "vgg16")
 
