@@ -7,7 +7,7 @@ family adds its batches, its losses and how it reads its network's answers; how 
 
 import hashlib
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -27,7 +27,7 @@ from landslide_rcnn.prediction import Instances, detections_of
 from landslide_rcnn.training import TrainingMethods
 
 
-class Face(TrainingMethods, ABC):
+class Face(TrainingMethods):
     """A network with what is needed to train it, keep it, and ask it.
 
     Args:

@@ -37,12 +37,11 @@ from landslide_rcnn.weights import ENSEMBLE_NAME, Card, read_card, write_ensembl
 from landslide_rcnn.workflows.detect import load_predictor
 from landslide_rcnn.workflows.split import split_dataset
 from landslide_rcnn.workflows.train import train_model
-from landslide_rcnn.workflows.training_run import data_identity, described
+from landslide_rcnn.workflows.training_run import WEIGHTS, data_identity, said
 
 logger = logging.getLogger(__name__)
 
 SPLIT_NAME, SUMMARY_NAME = "folds.csv", "kfold.json"
-WEIGHTS_NAME = "model.weights.h5"
 
 
 @dataclass(frozen=True)
@@ -214,6 +213,8 @@ class _Run:
         for fold in self.names:
             model = load_predictor(self._weights(fold), {})
             sweep_dataset(model, self.part(fold), sweep=sweep, progress=self.progress)
+            del model
+            gc.collect()  # the next one shall not lie beside it
         threshold = sweep.best_threshold()
         pooled = metrics_dict(sweep.confusion_at(threshold))
         del pooled["definition"]
@@ -236,7 +237,7 @@ class _Run:
         return KFoldResult(self.folder / ENSEMBLE_NAME, card.threshold, found)
 
     def _weights(self, fold: str) -> Path:
-        return self.folder / f"fold-{fold}" / WEIGHTS_NAME
+        return self.folder / f"fold-{fold}" / WEIGHTS
 
     def _refuse_to_replace(self, overwrite: bool) -> None:
         refuse_to_overwrite(self.folder / ENSEMBLE_NAME, overwrite=overwrite)
@@ -270,7 +271,7 @@ class _Run:
             "folds": len(self.names),
             "seed": self.seed,
             "enhancement": self.enhancement,
-            "training": {name: _said(value) for name, value in training.items()},
+            "training": said(training),
         }
 
     def _go_on(self, memory: dict[str, Any]) -> None:
@@ -311,11 +312,6 @@ class _Run:
             "threshold": card.threshold,
             **metrics,
         }
-
-
-def _said(value: Any) -> Any:
-    """Return a setting in JSON's types."""
-    return value if isinstance(value, str | int | float) else described(value)
 
 
 def spread_of(metrics: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -115,20 +115,31 @@ def fingerprint_of(
         stages: All of them.
         train: Verified.
         val: Verified.
-        **others: Further settings. An augmenter goes by its description, initial weights by the
-            file's bytes.
+        **others: Further settings.
     """
-    others["augmentation"] = described(others.get("augmentation"))
-    weights = others.get("weights")
-    if weights and weights != "last" and Path(weights).is_file():
-        others["weights"] = {"name": Path(weights).name, "sha256": sha256_of(weights)}
     return {
         "config": config.to_dict(),
         "stages": [asdict(stage) for stage in stages],
         "train": data_identity(train),
         "val": data_identity(val),
-        **others,
+        **said(others),
     }
+
+
+def said(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings in JSON's types: initial weights by the file's bytes, objects as described.
+
+    Args:
+        settings: Of a training, by the names of `train_model`'s arguments.
+    """
+    known = {
+        name: value if isinstance(value, str | int | float) else _described(value)
+        for name, value in settings.items()
+    }
+    weights = settings.get("weights")
+    if weights and weights != "last" and Path(weights).is_file():
+        known["weights"] = {"name": Path(weights).name, "sha256": sha256_of(weights)}
+    return known
 
 
 def data_identity(dataset: Dataset, *, progress: bool = False) -> dict[str, Any]:
@@ -150,7 +161,7 @@ def data_identity(dataset: Dataset, *, progress: bool = False) -> dict[str, Any]
     }
 
 
-def described(setting: Any) -> str | None:
+def _described(setting: Any) -> str | None:
     """Return what an object, such as an augmenter, says of itself; not what it has drawn so far."""
     if setting is None:
         return None

@@ -292,6 +292,19 @@ def test_an_augmentation_is_known_by_what_it_does(tmp_path, training):
     assert (tmp_path / "ensemble.json").exists()
 
 
+def test_initial_weights_are_known_by_their_bytes(tmp_path, training):
+    weights = tmp_path / "initial.npz"
+    given = dict(config=CONFIG, dataset=Noisy(), output_dir=tmp_path / "folds", progress=False)
+    given |= dict(folds=4, weights=weights)
+    weights.write_bytes(b"first")
+    training.stop_at = "2"
+    with pytest.raises(KeyboardInterrupt):
+        train_folds(**given)
+    weights.write_bytes(b"second")
+    with pytest.raises(UnfinishedRunError, match="training.weights.sha256"):
+        train_folds(**given, resume=True)
+
+
 def test_added_samples_are_of_the_training_folds_alone(tmp_path, training):
     train_folds(
         CONFIG, Noisy(), tmp_path, 3, enhancement={"splice": 0, "cutmix": 5}, progress=False
