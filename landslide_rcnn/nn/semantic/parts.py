@@ -119,8 +119,14 @@ class ResizeLike(layers.Layer):
         super().__init__(autocast=False, **kwargs)
 
     def call(self, x, like):
-        height, width = ops.shape(like)[1:3]
-        resized = ops.image.resize(x, (height, width), interpolation="bilinear")
+        size = ops.shape(like)[1:3]
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            # What `ops.image.resize` calls, which refuses a size that is known late.
+            resized = tf.image.resize(x, size)
+        else:
+            resized = ops.image.resize(x, size, interpolation="bilinear")
         return ops.cast(resized, x.dtype)
 
     def compute_output_shape(self, x_shape, like_shape):

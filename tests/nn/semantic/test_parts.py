@@ -146,3 +146,17 @@ def test_resizing_is_bilinear_and_keeps_the_precision():
     resized = ResizeLike()(x, np.zeros((1, 1, 4, 9)))
     assert resized.dtype == "bfloat16"
     np.testing.assert_array_equal(np.ravel(np.asarray(resized, np.float32)), [0, 1, 3, 4])
+
+
+def test_a_size_that_a_graph_learns_late(rng):
+    """Images of several sizes train in one graph, which knows none of them."""
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 2))] * 2)
+    def resized(x, like):
+        return ResizeLike()(x, like)
+
+    x = rng.normal(size=(1, 3, 2, 2)).astype(np.float32)
+    for size in ((6, 5), (4, 9)):
+        like = np.zeros((1, *size, 2), np.float32)
+        expected = keras.ops.image.resize(x, size, interpolation="bilinear")
+        np.testing.assert_allclose(resized(x, like), expected, atol=1e-6)
