@@ -85,9 +85,13 @@ def _read_root(file: h5py.File) -> tuple[dict[str, list[Array]], str | None]:
     if _names(root, "layer_names") is not None:
         named, application = from_applications(_read_keras2(root))
         return (named, application) if application else renamed(named)
-    named = _read_keras3(root)
+    named, is_nested = _read_keras3(root)
     if not named:
         return renamed(_read_bare(root))
+    if not is_nested:  # in ours, a backbone is a network within the network
+        named, application = from_applications(named)
+        if application:
+            return named, application
     named, style = renamed(named)
     if style == "matterport":  # our names: any style may be behind them
         style = None if any(len(a) > 1 for n, a in named.items() if n == "conv1") else "torchvision"
@@ -116,15 +120,18 @@ def _owner(weight_name: str, layer_name: str) -> str:
     return re.sub(r"_\d+$", "", parts[-2]) if len(parts) > 1 else layer_name
 
 
-def _read_keras3(root: h5py.Group) -> dict[str, list[Array]]:
+def _read_keras3(root: h5py.Group) -> tuple[dict[str, list[Array]], bool]:
+    """Return arrays by layer name, and whether the network holds another."""
     named: dict[str, list[Array]] = {}
+    is_nested = False
     for path, item in _walk(root):
         # A layer's arrays lie in a folder "vars" that carries the layer's name.
         if isinstance(item, h5py.Group) and path.endswith("vars") and "name" in item.attrs:
             members = sorted(item, key=int)
             if members:
                 named[_text(item.attrs["name"])] = [_array(item, name) for name in members]
-    return named
+                is_nested = is_nested or path.split("/").count("layers") > 1
+    return named, is_nested
 
 
 def _read_bare(root: h5py.Group, layer_name: str | None = None) -> dict[str, list[Array]]:

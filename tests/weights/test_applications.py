@@ -15,6 +15,7 @@ from landslide_rcnn.nn.conv_norm import leaf_layers
 from landslide_rcnn.nn.semantic.pspnet import build_pspnet
 from landslide_rcnn.nn.semantic.segnet import build_segnet
 from landslide_rcnn.weights import assign, pixel_scale_note, public, read_weights
+from landslide_rcnn.weights.applications import from_applications
 
 NETWORKS = {
     "vgg16": (keras.applications.VGG16, build_vgg16, "pool5", (0, 0), True),
@@ -60,6 +61,40 @@ def test_the_file_fits_by_name_and_answers_the_same(files, name):
     expected = np.asarray(theirs(padded[..., ::-1] if reads_bgr else padded))
     assert expected.shape[1] == 2 and expected.std() > 0
     np.testing.assert_allclose(ours(x)[level], expected, rtol=1e-3, atol=1e-4 * expected.max())
+
+
+def same_arrays(found, expected):
+    assert set(found) == set(expected)
+    for name, arrays in expected.items():
+        for one, other in zip(found[name], arrays, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vgg16", "xception"])
+def test_the_layout_of_keras_3_is_the_same_network(files, name, tmp_path):
+    theirs, path = files(name)
+    theirs.save_weights(tmp_path / "x.weights.h5")
+    with read_weights(path) as expected, read_weights(tmp_path / "x.weights.h5") as found:
+        assert found.style == expected.style == name
+        same_arrays(found, expected)
+
+
+@pytest.mark.slow
+def test_the_public_file_of_xception_has_numbers_for_names(files):
+    """Keras 1 wrote it; keras-team/keras, issue 9683. Its layers come in the network's order."""
+    theirs, path = files("xception")
+    named, counts = {}, {}
+    for layer in theirs.layers:
+        if arrays := layer.get_weights():
+            kind = {1: "convolution2d", 2: "separableconvolution2d", 4: "batchnormalization"}
+            kind = kind[len(arrays)]
+            counts[kind] = counts.get(kind, 0) + 1
+            named[f"{kind}_{counts[kind]}"] = arrays
+    found, style = from_applications(named)
+    assert style == "xception" and len(found) == 80
+    with read_weights(path) as expected:
+        same_arrays(found, expected)
 
 
 @pytest.mark.slow
