@@ -62,7 +62,11 @@ def softmax_cross_entropy(class_ids, logits):
 
 def sigmoid_cross_entropy(targets, logits):
     """Return the binary cross entropy of targets in [0, 1] under logits, element by element."""
-    return ops.maximum(logits, 0.0) - logits * targets + ops.log1p(ops.exp(-ops.abs(logits)))
+    # One branch for both terms: at a logit of exactly 0 (a pixel without features), the slopes that
+    # a backend gives to a maximum and to an absolute value do not add up to sigmoid(0).
+    positive = logits >= 0
+    above, negative = ops.where(positive, logits, 0.0), ops.where(positive, -logits, logits)
+    return above - logits * targets + ops.log1p(ops.exp(negative))
 
 
 def sigmoid_focal_loss(targets, logits, alpha=0.25, gamma=1.75):

@@ -52,6 +52,19 @@ def test_focal_by_hand():
     assert value("focal", binary()) == pytest.approx(parts.mean(), rel=1e-4)
 
 
+def test_gradients_of_a_logit_of_exactly_0():
+    """Where a pixel has no features; sigmoid(0) is a half."""
+    logits = tf.zeros((1, 2, 2, 1))
+    # bce: p - t. focal: 0.25 x 0.5^1.75 (1.75 x 0.5 ln 0.5 - 0.5) and -3 times as much.
+    focal = 0.25 * 0.5**1.75 * (1.75 * 0.5 * np.log(0.5) - 0.5)
+    for name, (landslide, other) in {"bce": (-0.5, 0.5), "focal": (focal, -3 * focal)}.items():
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            loss = SEMANTIC_LOSSES[name]({**binary(), "logits": logits})
+        expected = np.array([landslide, landslide, other, 0]) / 3
+        np.testing.assert_allclose(np.ravel(tape.gradient(loss, logits)), expected, rtol=1e-5)
+
+
 def test_dice_by_hand():
     # Common 0.8 + 0.4 = 1.2; sizes 2 + (0.8 + 0.4 + 0.1) = 3.3; one pixel on both sides.
     assert value("dice", binary()) == pytest.approx(1 - 3.4 / 4.3, rel=1e-5)
