@@ -78,9 +78,15 @@ class TestEvery:
         assert logits.dtype == np.float32 and np.isfinite(logits).all() and logits.std() > 0
 
     def test_every_weight_gets_a_gradient(self, name):
-        """By one tile, of which whatever has one value an image may not be normalised away."""
+        """One that is more than rounding leaves of none.
+
+        By one tile, of which whatever has one value an image may not be normalised away; but for
+        DeepLab, whose mean is a constant of the image that the next normalisation takes away.
+        """
         model = network(name)
         x = image(model, 64, 64)
+        if name.startswith("deeplab"):
+            x = np.concatenate([x, 2 * x[:, ::-1]])
         found = gradients(model, x, training=True)
         if name == "segnet":
             # The batch's mean takes a bias away again; with stored statistics it counts.
@@ -88,7 +94,8 @@ class TestEvery:
             biases = {path: stored[path] for path in found if path.endswith("bias")}
             assert len(biases) == 13 + 1
             found.update(biases)
-        assert [path for path, norm in found.items() if not norm or not np.isfinite(norm)] == []
+        assert None not in found.values() and np.isfinite(list(found.values())).all()
+        assert [path for path, norm in found.items() if norm < 1e-7 * max(found.values())] == []
 
     def test_saved_weights_are_loaded_into_their_places(self, name, tmp_path):
         model = network(name)
