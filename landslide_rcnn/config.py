@@ -82,8 +82,9 @@ class Config:
 
     # Classes with the background. Override it: 2 for landslide / background.
     NUM_CLASSES = 1
-    # "square": scale into IMAGE_MAX_DIM and pad to a square. "pad64": pad to a multiple of 64.
-    # "crop": random squares of IMAGE_MIN_DIM. "none": as it is; all images one size.
+    # "square": scale into IMAGE_MAX_DIM and pad to a square. "crop": random squares of
+    # IMAGE_MIN_DIM. "pad64": pad to a multiple of 64; "none": as it is. The latter two train on
+    # images of one size.
     IMAGE_RESIZE_MODE = "square"
     IMAGE_MIN_DIM = 800  # pixels
     IMAGE_MAX_DIM = 1024  # pixels

@@ -143,7 +143,7 @@ class TrainingBatches:
             raise DatasetError(
                 "The images of a batch must have one size after resizing. Received: "
                 f"{sorted(shapes)} with IMAGE_RESIZE_MODE={self.config.IMAGE_RESIZE_MODE!r}. "
-                "Use IMAGE_RESIZE_MODE='square', or a batch size of 1."
+                "Use IMAGE_RESIZE_MODE='square' or 'crop'."
             )
         return {key: np.stack([sample[key] for sample in samples]) for key in samples[0]}
 
