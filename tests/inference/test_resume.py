@@ -214,12 +214,14 @@ def test_differences_name_the_entry():
 
 
 SLOW_RUN = """
-import sys, time
+import signal, sys, time
 from landslide_rcnn.geo.raster import Scene
 from landslide_rcnn.inference import predict_scene, units
 from tests.inference.test_tiled import BandPredictor
 
 units.UNIT_PIXELS = 32 * 8**2
+# What a shell starts in the background inherits that it is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 class Slow(BandPredictor):
     def predict_tiles(self, tiles, valid_masks=None):
