@@ -1,4 +1,4 @@
-"""The same network on TensorFlow, JAX and PyTorch: the same numbers, and a training step."""
+"""The same networks on TensorFlow, JAX and PyTorch: the same numbers, and a training step."""
 
 import importlib.util
 import os
@@ -16,10 +16,10 @@ STAGES = ("pyramid", "rpn_logits", "rpn_deltas", "box_logits", "box_deltas", "ma
 pytestmark = pytest.mark.slow
 
 
-def run_on(backend, folder):
+def run_on(backend, folder, module="backend_run", kind=""):
     environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.helpers.backend_run", str(folder)],
+        [sys.executable, "-m", f"tests.helpers.{module}", str(folder)],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -27,7 +27,7 @@ def run_on(backend, folder):
         timeout=900,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    with np.load(folder / f"{backend}.npz") as file:
+    with np.load(folder / f"{kind}{backend}.npz") as file:
         return {name: file[name] for name in file.files}
 
 
@@ -42,10 +42,23 @@ def expected(folder):
 
 
 @pytest.fixture(scope="module", params=["jax", "torch"])
-def found(request, folder, expected):
+def backend(request):
     if importlib.util.find_spec(request.param) is None:
         pytest.skip(f"{request.param} is not installed")
-    return run_on(request.param, folder)
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def found(backend, folder, expected):
+    return run_on(backend, folder)
+
+
+SEMANTIC = {"module": "backend_semantic", "kind": "semantic-"}
+
+
+@pytest.fixture(scope="module")
+def semantic_expected(folder):
+    return run_on("tensorflow", folder, **SEMANTIC)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -84,3 +97,11 @@ def test_a_training_step_changes_every_weight_alike(found, expected):
         # A change is the difference of two float32 weights of up to 1.
         difference = np.abs(found[name] - expected[name]).max()
         assert difference < 1e-3 * largest + 2e-7, name
+
+
+def test_semantic_networks_answer_and_lose_the_same(backend, folder, semantic_expected):
+    found = run_on(backend, folder, **SEMANTIC)
+    assert len(found) == 2 * 6
+    for name, expected in semantic_expected.items():
+        largest = np.abs(expected).max()
+        assert largest > 0 and np.abs(found[name] - expected).max() < 1e-4 * largest, name
