@@ -101,7 +101,7 @@ def test_a_training_step_changes_every_weight_alike(found, expected):
 
 def test_semantic_networks_answer_and_lose_the_same(backend, folder, semantic_expected):
     found = run_on(backend, folder, **SEMANTIC)
-    assert len(found) == 2 * 6
+    assert len(found) == 2 * 3
     for name, expected in semantic_expected.items():
         largest = np.abs(expected).max()
         assert largest > 0 and np.abs(found[name] - expected).max() < 1e-4 * largest, name

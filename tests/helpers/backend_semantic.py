@@ -1,4 +1,4 @@
-"""The semantic networks on one Keras backend, from fixed weights: `python -m ... FOLDER`.
+"""Semantic networks on one Keras backend, from fixed weights: `python -m ... FOLDER`.
 
 TensorFlow makes the weights; what the networks answer goes to `semantic-<backend>.npz`.
 """
@@ -13,18 +13,12 @@ from keras import ops
 from landslide_rcnn.nn.compiled import compile_forward
 from landslide_rcnn.nn.semantic.deeplab import build_deeplab
 from landslide_rcnn.nn.semantic.drs_unet import build_drs_unet
-from landslide_rcnn.nn.semantic.fcn_fl import build_fcn_fl
-from landslide_rcnn.nn.semantic.pspnet import build_pspnet
 from landslide_rcnn.nn.semantic.segnet import build_segnet
-from landslide_rcnn.nn.semantic.unet import build_unet
 from landslide_rcnn.nn.semantic_losses import focal_loss
 
-# Thin ones; FCN's parts are those of FCN-FL.
+# Thin ones, of what is not only Keras' layers: pooling indices, dilation and resizing, shrinkage.
 NETWORKS = {
-    "unet": lambda: build_unet(width=4, channels=2),
     "segnet": lambda: build_segnet(width=8, channels=2),
-    "fcn_fl": lambda: build_fcn_fl(head_width=8, channels=2),
-    "pspnet": lambda: build_pspnet(backbone="mobilenet", width=16, channels=2),
     "deeplab": lambda: build_deeplab(backbone="mobilenet", width=16, channels=2),
     "drs_unet": lambda: build_drs_unet(width=8, channels=2),
 }
