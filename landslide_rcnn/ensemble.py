@@ -60,8 +60,8 @@ class Ensemble:
         self, tiles: np.ndarray, valid_masks: np.ndarray | None = None
     ) -> list[TilePrediction]:
         """Predict tiles; see `prediction.Predictor`. A list may mix sizes."""
-        # float64 holds the sum exactly, so that members that agree agree with their mean.
         several = len(self.class_names) > 2
+        # float64 holds the sum exactly, so that members that agree agree with their mean.
         sums = [np.zeros(tile.shape[:2], np.float64) for tile in tiles]
         of_classes = [0.0] * len(sums)
         for member in self.members:

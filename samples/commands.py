@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from landslide_rcnn.cli.options import SEED, one_line_errors
+from landslide_rcnn.cli.options import one_line_errors, seed_option
 from landslide_rcnn.config import Config, parse_settings
 from landslide_rcnn.data.background import BackgroundEnhanced
 from landslide_rcnn.data.dataset import Dataset
@@ -74,13 +74,7 @@ def sample_commands(
     @click.option("--layers", help="Layers that train, instead of the variant's.")
     @click.option("--splice", type=int, help="Spliced samples, instead of the variant's number.")
     @click.option("--cutmix", type=int, help="CutMix samples, instead of the variant's number.")
-    @click.option(
-        "--seed",
-        default=0,
-        show_default=True,
-        type=SEED,
-        help="Decides everything random.",
-    )
+    @seed_option()
     @click.option("--set", "settings", multiple=True, help="NAME=VALUE for a Config attribute.")
     @click.option(
         "--kfold",

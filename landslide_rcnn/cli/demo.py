@@ -2,13 +2,13 @@
 
 import click
 
-from landslide_rcnn.cli.options import one_line_errors, overwrite_option, quiet_option
+from landslide_rcnn.cli.options import one_line_errors, overwrite_option, quiet_option, seed_option
 from landslide_rcnn.startup import import_keras_quietly
 
 
 @click.command()
 @click.option("--output", default="demo", show_default=True, help="Folder for the results.")
-@click.option("--seed", default=0, show_default=True, help="Of the generated scene.")
+@seed_option("Of the generated scene.")
 @overwrite_option
 @quiet_option
 @one_line_errors

@@ -7,8 +7,6 @@ import click
 
 from landslide_rcnn.errors import LandslideError
 
-SEED = click.IntRange(0, 2**32 - 1)  # what NumPy takes
-
 
 def one_line_errors(command):
     """Turn this package's errors into one line on stderr and exit code 1; Ctrl-C into 130."""
@@ -37,6 +35,13 @@ def one_line_errors(command):
 def overwrite_option(command):
     return click.option("--overwrite", is_flag=True, help="Replace results that are there.")(
         command
+    )
+
+
+def seed_option(told="Decides everything random."):
+    """Return `--seed`, from 0: a number that NumPy takes."""
+    return click.option(
+        "--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help=told
     )
 
 

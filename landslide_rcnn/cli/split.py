@@ -7,6 +7,7 @@ from landslide_rcnn.cli.options import (
     one_line_errors,
     overwrite_option,
     quiet_option,
+    seed_option,
 )
 
 
@@ -25,7 +26,7 @@ from landslide_rcnn.cli.options import (
     show_default=True,
     help="Their names and shares.",
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@seed_option()
 @click.option("--table", help="CSV with file and the attribute. Unset: the data's split.csv.")
 @click.option("--tile-size", default=256, show_default=True, type=click.IntRange(16), help="Px.")
 @click.option("--overlap", type=click.IntRange(0), help="Of tiles, pixels. Unset: a quarter.")

@@ -3,12 +3,12 @@
 import click
 
 from landslide_rcnn.cli.options import (
-    SEED,
     instance_rules,
     no_crs_option,
     one_line_errors,
     overwrite_option,
     quiet_option,
+    seed_option,
     tile_options,
 )
 from landslide_rcnn.startup import import_keras_quietly
@@ -98,13 +98,7 @@ from landslide_rcnn.startup import import_keras_quietly
     help="A paper's recipe instead of random flips and quarter turns: jiuzhaigou, fcn_fl, pspnet.",
 )
 @click.option("--cache", metavar="FOLDER", help="Keep decoded training samples there (20 GB).")
-@click.option(
-    "--seed",
-    default=0,
-    show_default=True,
-    type=SEED,
-    help="Decides everything that is random.",
-)
+@seed_option()
 @tile_options
 @no_crs_option
 @click.option("--resume", is_flag=True, help="Go on with a training that was interrupted.")

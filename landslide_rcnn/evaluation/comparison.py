@@ -175,14 +175,15 @@ class _Pair:
                 *truth.notes,
                 *self._area.notes,
                 *(note for mask in self._masks for note in mask.notes),
-                *(
-                    []
-                    if self._blocks[0].total().total
-                    else ["No pixel has both maps and a truth: nothing could be compared."]
-                ),
+                *_nothing_note(totals[0].total),
                 *few_blocks_note(block_count),
             ],
         }
+
+
+def _nothing_note(pixels: int) -> list[str]:
+    """Return a note where no pixel could be compared."""
+    return [] if pixels else ["No pixel has both maps and a truth: nothing could be compared."]
 
 
 def _difference(

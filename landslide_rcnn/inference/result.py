@@ -110,8 +110,8 @@ def finished_map(output_dir: Path, fingerprint: dict[str, Any]) -> MapResult | N
     if (output_dir / FOLDER_NAME).exists():
         return None
     try:
-        summary = json.loads((output_dir / SUMMARY_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        summary = read_record(output_dir / SUMMARY_NAME)
+    except RasterError:
         return None
     if differences(summary.get("fingerprint"), as_json(fingerprint)):
         return None

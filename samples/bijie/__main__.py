@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from landslide_rcnn.cli.options import SEED, one_line_errors
+from landslide_rcnn.cli.options import one_line_errors, seed_option
 from samples.bijie.bijie import VARIANTS, open_part
 from samples.commands import sample_commands
 
@@ -23,7 +23,7 @@ main = sample_commands(
 @click.option("--output", default="results/bijie-compare", show_default=True)
 @click.option("--row", "names", multiple=True, help="Only these rows.  [default: all]")
 @click.option("--cpu-minutes", default=12.0, show_default=True, help="Of training, each row.")
-@click.option("--seed", default=0, show_default=True, type=SEED, help="Decides everything random.")
+@seed_option()
 @one_line_errors
 def compare(data, output, names, cpu_minutes, seed) -> None:
     """Train every architecture alike, and print how they do on the test county."""
@@ -38,7 +38,7 @@ def compare(data, output, names, cpu_minutes, seed) -> None:
 @click.option("--row", "name", required=True, help="One of `compare`.")
 @click.option("--folds", default=5, show_default=True)
 @click.option("--cpu-minutes", default=60.0, show_default=True, help="Of all folds together.")
-@click.option("--seed", default=0, show_default=True, type=SEED, help="Decides everything random.")
+@seed_option()
 @one_line_errors
 def kfold(data, output, name, folds, cpu_minutes, seed) -> None:
     """Cross-validate one row of `compare` on four counties; the fifth judges the ensemble."""

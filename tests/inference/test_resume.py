@@ -19,6 +19,7 @@ from landslide_rcnn.geo.vector import read_polygons
 from landslide_rcnn.inference import PostProcessing, predict_scene, run_folder, units
 from landslide_rcnn.inference.fingerprint import fingerprint_of
 from landslide_rcnn.inference.journal import Journal
+from landslide_rcnn.inference.result import finished_map
 from landslide_rcnn.inference.run_folder import UnfinishedRunError, differences
 from landslide_rcnn.inference.settings import MapSettings
 from tests.helpers import odd_rasters
@@ -137,6 +138,12 @@ def test_another_band_of_a_companion_is_another_scene(tmp_path, band):
     first, second = (each.pop("companions")[0] for each in prints)
     assert first.pop("bands") == [1] and second.pop("bands") == [2]
     assert first == second and first["name"] == "other.tif"
+
+
+def test_a_damaged_summary_is_no_finished_map(tmp_path):
+    for content in ("{", "[]", "null"):
+        (tmp_path / "summary.json").write_text(content)
+        assert finished_map(tmp_path, {}) is None
 
 
 def test_results_of_another_map_are_not_taken_for_this_one(tmp_path, band):
