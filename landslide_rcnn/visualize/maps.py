@@ -111,7 +111,7 @@ def map_figure(
 
 
 def _draw_truth_panel(axes: Axes, rgb: np.ndarray, truth: np.ndarray) -> None:
-    start_panel(axes, "Scene and mapped landslides", rgb)
+    start_panel(axes, "Scene and true landslides", rgb)
     draw_outlines(axes, truth, TRUTH_COLOR)
     draw_legend(axes, [Line2D([], [], color=TRUTH_COLOR, lw=2.5, label="landslide (truth)")])
 
